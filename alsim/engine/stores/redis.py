@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from alsim.engine.errors import StoreError
 from alsim.engine.stores.base import DELETED, UNKNOWN, Answer, Commit, Store, Stored, tombstone
-from alsim.engine.stores.redis_client import Address, connect, sentence
+from alsim.engine.stores.redis_client import Address, connect, errors, sentence
 
 VERSION = 1
 """Version of the keys."""
@@ -190,11 +190,9 @@ class RedisStore(Store):
 
     def _call(self, call: Callable[[], Result]) -> Result:
         """Return the result of a call. Raises StoreError, with the address and the cure, for an error of Redis."""
-        from redis.exceptions import RedisError
-
         try:
             return call()
-        except (RedisError, OSError) as error:
+        except errors() as error:
             raise StoreError(f"{self._address.public}: {sentence(error, self._address.timeout)}") from error
 
     def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:

@@ -60,7 +60,7 @@ class Address(NamedTuple):
         if cluster not in ("true", "false"):
             raise EngineError(f"{public}: cluster must be true or false; got {cluster!r:.100}")
         timeout = _timeout(public, options.pop("timeout", "5"))
-        url = parts._replace(query=urlencode(options)).geturl()
+        url = f"{parts.scheme}://{parts.netloc}{parts.path}?{urlencode(options)}"
         return cls(url, public, prefix, timeout, cluster == "true")
 
 
@@ -93,11 +93,20 @@ def connect(address: Address) -> Any:
     try:
         if address.is_cluster:
             return redis.cluster.RedisCluster.from_url(address.url, **options)
-        return redis.Redis.from_url(address.url, **options)
-    except redis.RedisError as error:
+        client = redis.Redis.from_url(address.url, **options)
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # checks the options
+        return client
+    except errors() as error:
         raise StoreError(f"{address.public}: {sentence(error, address.timeout)}") from error
     except (TypeError, ValueError):  # their messages may repeat the URL
         raise EngineError(f"{address.public}: the address has an invalid option; write redis://HOST:PORT/DB") from None
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return the classes of errors of a client."""
+    from redis.exceptions import RedisClusterException, RedisError
+
+    return RedisError, RedisClusterException, OSError
 
 
 def sentence(error: Exception, timeout: float) -> str:
@@ -135,9 +144,9 @@ def sentence(error: Exception, timeout: float) -> str:
     again = "if this was a response, repeat it with its idempotency key, because it may have been stored"
     if isinstance(error, TimeoutError):
         return f"Redis did not answer within {timeout:g} s: {again}"
-    if isinstance(error, ConnectionError | OSError):
+    if isinstance(error, ConnectionError | OSError) or "cannot be connected" in text:
         return f"Redis cannot be reached: start it, or correct the address; {again}"
     return f"the store cannot be used: {text}"
 
 
-__all__ = ["Address", "connect", "sentence"]
+__all__ = ["Address", "connect", "errors", "sentence"]
