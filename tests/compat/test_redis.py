@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 
+import engine_writers as writers
 import pytest
 
 from alsim.engine import EngineError, StoreError
@@ -17,7 +18,10 @@ from benchmarks.redis_server import DURABLE, PROGRAM, RedisServer
 
 redis = pytest.importorskip("redis")
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+pytestmark = [
+    pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed"),
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +283,29 @@ def test_a_forked_process_and_threads_share_a_store(server):
         for thread in threads:
             thread.join()
         assert store.load("ann").version == 2 and len(list(store.students())) == 9
+
+
+# ── writers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_final_state_of_many_writers_is_that_of_a_sequential_replay(server):
+    with emptied(server):
+        writers.check_many_writers(server.address)
+
+
+def test_concurrent_repeats_of_a_key_have_one_effect(server):
+    with emptied(server):
+        writers.check_repeats(server.address)
+
+
+def test_writers_that_are_killed_twenty_times_lose_nothing_that_was_acknowledged(server):
+    with emptied(server):
+        writers.check_killed_writers(server.address)
+
+
+def test_a_redis_that_is_killed_loses_about_a_second_at_most(tmp_path):
+    with RedisServer(tmp_path, *DURABLE) as server:
+        writers.check_killed_server(server)
 
 
 def test_tls(tmp_path):

@@ -188,7 +188,8 @@ def check_threads(connect: Connect) -> None:
     stores = [connect(), connect()]
 
     def write(thread: int) -> list[bytes]:
-        store, made = stores[thread % 2], []
+        store = stores[thread % 2]
+        made: list[bytes] = []
         while len(made) < 25:
             entry = b"%d %d" % (thread, len(made))
             version = store.load("ann").version
