@@ -70,7 +70,7 @@ class SQLiteStore(Store):
 
     def load_many(self, students: Sequence[str]) -> list[Stored]:
         """Return what the store has of each student, all at one moment."""
-        return self._reader.transaction(lambda execute: [_load(execute, s, None) for s in students], "BEGIN")
+        return self._reader.snapshot(lambda execute: [_load(execute, student, None) for student in students])
 
     def commit(self, change: Commit) -> bool:
         """Make a change in one transaction, and return whether it was made."""

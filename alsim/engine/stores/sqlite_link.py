@@ -44,23 +44,29 @@ class Link:
         with self._errors():
             return _patient(lambda: work(self._open().execute))
 
-    def transaction(self, work: Callable[[Execute], Result], begin: str = "BEGIN IMMEDIATE") -> Result:
-        """Return the result of a function that runs in one transaction; an error undoes what it did.
-
-        begin  statement that begins the transaction; "BEGIN" for one that only reads
-        """
+    def snapshot(self, work: Callable[[Execute], Result]) -> Result:
+        """Return the result of a function that reads everything from one moment."""
         with self._errors():
-            connection = self._open()
-            _patient(lambda: connection.execute(begin))
-            try:
-                found = work(connection.execute)
-                _patient(lambda: connection.execute("COMMIT"))
-            except BaseException:
-                if connection.in_transaction:
-                    with suppress(sqlite3.Error):  # the first error says what is wrong
-                        connection.execute("ROLLBACK")
-                raise
-            return found
+            return _patient(lambda: self._transact("BEGIN", work))
+
+    def transaction(self, work: Callable[[Execute], Result]) -> Result:
+        """Return the result of a function that writes in one transaction; an error undoes what it did."""
+        with self._errors():
+            return self._transact("BEGIN IMMEDIATE", work)
+
+    def _transact(self, begin: str, work: Callable[[Execute], Result]) -> Result:
+        """Return the result of a function that runs in a transaction; the lock is held."""
+        connection = self._open()
+        _patient(lambda: connection.execute(begin))
+        try:
+            found = work(connection.execute)
+            _patient(lambda: connection.execute("COMMIT"))
+        except BaseException:
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):  # the first error says what is wrong
+                    connection.execute("ROLLBACK")
+            raise
+        return found
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -84,7 +90,11 @@ class Link:
             connection = sqlite3.connect(
                 self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
             )
-            connection.execute(f"PRAGMA synchronous = {self.synchronous.upper()}")
+            try:  # the first statement may find the file locked by a process that opens or closes it
+                _patient(lambda: connection.execute(f"PRAGMA synchronous = {self.synchronous.upper()}"))
+            except sqlite3.Error:
+                connection.close()
+                raise
             self._connection, self._identity = connection, _identity(self.path)
         elif _identity(self.path) != self._identity:  # otherwise, commits go to a file that has no name
             raise StoreError(f"{self.path} was removed or replaced while it was open: restore it, and open it again")
