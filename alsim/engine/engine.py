@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from alsim.engine.progress import Progress, remove_shown, set_time, show, times,
 from alsim.engine.recommendation import Decisions, Processed, Recommendation
 from alsim.engine.recommenders import Situation, make_recommender
 from alsim.engine.selection import Choice
+from alsim.engine.shared_lock import SharedLock
 from alsim.engine.stores import Answer, Commit, Store, Stored, open_store
 from alsim.engine.students import StudentCodec
 from alsim.models.student.base import NOT_ANSWERED, Students
@@ -37,6 +38,11 @@ from alsim.numerics.philox import random_words
 from alsim.types import Bools, Doubles, Purpose, Words, u32, u64
 from alsim.utils.collection import paused_collection
 
+if TYPE_CHECKING:
+    from alsim.engine.quiz import Quiz
+    from alsim.engine.quiz_choice import QuizDesign
+
+Result = TypeVar("Result")
 CHUNK = 128
 """Number of students that are processed together: their arrays fit in the L2 cache."""
 ATTEMPTS = 1000
@@ -77,6 +83,7 @@ class AdaptiveEngine:
             self.catalogue = Catalogue(catalogue.items if isinstance(catalogue, Catalogue) else catalogue, graph)
         self.seed, self.threshold = checked_seed(seed), checked_threshold(threshold)
         self.recommender = make_recommender(policy, self.catalogue)
+        self._lock = SharedLock()
         self._use(EngineModel(model, self.catalogue))
         self.store = open_store(store)
 
@@ -142,8 +149,9 @@ class AdaptiveEngine:
         found: list[list[Recommendation]] = [[]] * len(names)
         waiting = list(range(len(names)))
         for _ in range(ATTEMPTS):
-            changes, made = self._decide([names[i] for i in waiting], n, moment)
-            done = self.store.commit_many(changes)
+            with self._lock.reading():
+                changes, made = self._decide([names[i] for i in waiting], n, moment)
+                done = self.store.commit_many(changes)
             for i, is_done, recommendations in zip(waiting, done, made, strict=True):
                 if is_done:
                     found[i] = recommendations
@@ -284,12 +292,13 @@ class AdaptiveEngine:
             stored = self.store.load(name, key)
             if stored.answer is not None:
                 return _first_answer(stored.answer, request, key)
-            change, processed = self._interact(name, stored, item, correct, moment, seconds)
-            if key is not None:
-                answer = Answer(request, json.dumps(processed._asdict()).encode())
-                change = change._replace(key=key, answer=answer)
-            if self.store.commit(change):
-                return processed
+            with self._lock.reading():
+                change, processed = self._interact(name, stored, item, correct, moment, seconds)
+                if key is not None:
+                    answer = Answer(request, json.dumps(processed._asdict()).encode())
+                    change = change._replace(key=key, answer=answer)
+                if self.store.commit(change):
+                    return processed
         raise self._busy(name)
 
     def _interact(
@@ -331,6 +340,37 @@ class AdaptiveEngine:
         mastery = self.model.mastery(students)[0]
         progress.trials[0], counts = self.recommender.observe(progress.trials[0], item, mastery, self.threshold)
         return counts
+
+    # ── quizzes ─────────────────────────────────────────────────────────────────────────────────
+
+    def quiz(
+        self, student: str, length: int = 8, *, span: bool = True, best: int = 1, name: str = "diagnostic"
+    ) -> Quiz:
+        """Return a diagnostic quiz of a student: it gives one question after the other, chosen by information.
+
+        student  name; a new one starts without responses
+        length   number of questions, from 1 to 100
+        span     True for questions that span the graph: each is about the skills that are expected to say most about
+                 all skills, as a student who knows a skill knows its prerequisites; False for the questions that say
+                 most about the student under the student model
+        best     number of best questions among which each is drawn at random; 1 for the best
+        name     name of the quiz, up to 64 characters: a student has each quiz once. The quiz goes on where its events
+                 in the log end, with the settings of its first question
+
+        Raises EngineError for invalid arguments.
+        """
+        from alsim.engine.quiz import Quiz, checked_settings
+
+        return Quiz(self, student, checked_settings(length, span, best), name)
+
+    @property
+    def quiz_design(self) -> QuizDesign:
+        """What quizzes need to know of catalogue and model."""
+        if self._design is None:
+            from alsim.engine.quiz_choice import QuizDesign
+
+            self._design = QuizDesign(self.catalogue, self.model)
+        return self._design
 
     # ── logs ────────────────────────────────────────────────────────────────────────────────────
 
@@ -386,7 +426,9 @@ class AdaptiveEngine:
                 stored = self.store.load(name)
                 if stored.state is None:
                     break
-                if self.store.commit(Commit(name, stored.version, self._replayed(name))):
+                with self._lock.reading():
+                    is_done = self.store.commit(Commit(name, stored.version, self._replayed(name)))
+                if is_done:
                     count += 1
                     break
             else:
@@ -402,8 +444,9 @@ class AdaptiveEngine:
     # ── states ──────────────────────────────────────────────────────────────────────────────────
 
     def _use(self, model: EngineModel) -> None:
-        """Use a student model from now on."""
+        """Use a student model from now on. Other threads must not use the engine meanwhile."""
         self.model = model
+        self._design: QuizDesign | None = None
         self._codec = StudentCodec(model.model, model.digest)
         self._ids = tuple(item.id for item in self.catalogue.items)
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
@@ -431,17 +474,46 @@ class AdaptiveEngine:
                 show(progress.shown, progress.counts, np.array([items], np.int32).reshape(1, -1))
                 progress.decisions[0] += 1
                 set_time(progress, entry["time"])
+            elif entry["event"] == events.PLACED:
+                self._raise_mastery(students, entry["mastery"])
+                set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
                 self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
         return self._codec.encode([name], students, progress)[0]
 
+    def _loaded(self, name: str) -> tuple[Stored, bytes | None, Students, Progress]:
+        """Return what the store has of a student, the current record, and the state and progress in it."""
+        (stored,), (record,) = self._load([name])
+        return stored, record, *self._codec.decode([name], [record])
+
+    def _retried(self, name: str, attempt: Callable[[], tuple[Commit | None, Result]]) -> Result:
+        """Return the result of a function after its change, if any, has been made; again while others change."""
+        for _ in range(ATTEMPTS):
+            with self._lock.reading():
+                change, result = attempt()
+                if change is None or self.store.commit(change):
+                    return result
+        raise self._busy(name)
+
+    def _raise_mastery(self, students: Students, mastery: Mapping[str, float]) -> None:
+        """Set the mastery of skills of one student, where it is larger than before, in place, if the model can."""
+        place = getattr(self.model.model, "place", None)
+        known = {self.model.columns[k]: p for skill, p in mastery.items() if (k := self._skill(skill)) is not None}
+        if callable(place) and known:
+            place(students, np.array(list(known), np.int64), np.array(list(known.values())))
+
+    def _skill(self, name: str) -> int | None:
+        """Return the number of a skill of the graph; None for an unknown one."""
+        return self.catalogue.graph.index.get(name)
+
     def _knowledge(self, student: str) -> tuple[Doubles, Bools]:
         """Return the mastery of a student, and whether each skill was practised, (K,) each."""
         name = checked_student(student)
-        _, records = self._load([name])
-        students, _ = self._codec.decode([name], records)
-        touched = self._codec.touched([name], students)[0]
-        return self.model.mastery(students)[0], touched[self.model.columns]
+        with self._lock.reading():
+            _, records = self._load([name])
+            students, _ = self._codec.decode([name], records)
+            touched = self._codec.touched([name], students)[0]
+            return self.model.mastery(students)[0], touched[self.model.columns]
 
     def _known(self, student: str) -> str:
         """Return the name of a student with events. Raises UnknownStudent."""
