@@ -15,8 +15,8 @@ WORD_RANGE = 2**32
 class Pick(NamedTuple):
     """An item that was chosen among M."""
 
-    index: int
-    """Index of the item, in [0, M)."""
+    place: int
+    """Place of the item among them, in [0, M)."""
     propensity: float
     """Probability of the item."""
 

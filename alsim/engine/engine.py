@@ -31,9 +31,10 @@ from alsim.engine.recommendation import Decisions, Processed, Recommendation
 from alsim.engine.recommenders import Situation, make_recommender
 from alsim.engine.selection import Choice
 from alsim.engine.shared_lock import SharedLock
+from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of, write_model
 from alsim.engine.stores import Answer, Commit, Store, Stored, open_store
 from alsim.engine.students import StudentCodec
-from alsim.models.student.base import NOT_ANSWERED, Students
+from alsim.models.student.base import NOT_ANSWERED, BaseStudentModel, Students
 from alsim.numerics.philox import random_words
 from alsim.types import Bools, Doubles, Purpose, Words, u32, u64
 from alsim.utils.collection import paused_collection
@@ -41,6 +42,7 @@ from alsim.utils.collection import paused_collection
 if TYPE_CHECKING:
     from alsim.engine.quiz import Quiz
     from alsim.engine.quiz_choice import QuizDesign
+    from alsim.engine.recalibration import Recalibration, Refitting
 
 Result = TypeVar("Result")
 CHUNK = 128
@@ -61,6 +63,7 @@ class AdaptiveEngine:
     seed       seed of the random choices among items, in [0, 2**64)
     threshold  mastery from which a skill counts as mastered, in (0, 1]
 
+    A model that `recalibrate` has put into the store replaces the one that is passed, if it was made from it.
     The log of a student's events is the truth. The state is a cache, and is made again from the log if it belongs to
     another model or catalogue. Several threads, and several engines, may use one store.
     Raises EngineError for invalid arguments.
@@ -84,8 +87,14 @@ class AdaptiveEngine:
         self.seed, self.threshold = checked_seed(seed), checked_threshold(threshold)
         self.recommender = make_recommender(policy, self.catalogue)
         self._lock = SharedLock()
-        self._use(EngineModel(model, self.catalogue))
         self.store = open_store(store)
+        own = EngineModel(model, self.catalogue)
+        self._base, self._source = own.model, source_of(model, own.model)
+        self._pointer: Pointer | None = None
+        self._use(own)
+        self.refresh()
+
+    _design: QuizDesign | None
 
     def __repr__(self) -> str:
         return f"<AdaptiveEngine: {self.recommender.name}, {type(self.model.model).__name__}, {self.store!r}>"
@@ -437,6 +446,64 @@ class AdaptiveEngine:
                 progress(count)
         return count
 
+    def recalibrate(
+        self, *, held_out: float = 0.2, refit: Refitting | None = None, replay: bool = False, dry_run: bool = False
+    ) -> Recalibration:
+        """Fit the student model again to all responses in the log, use it from now on, and return a report.
+
+        held_out  share of the students, in [0, 1), on whose responses a fit to the others is scored; 0 for no scores.
+                  The model that is then used is fitted to all students
+        refit     function that returns the new model, given the log and the present model; None for that of the kind
+                  of model, see `alsim.engine.calibration.refit`
+        replay    True to make all states again at once; otherwise each is made again at its next use
+        dry_run   True for the report only
+
+        The new model is put into the store. New engines on this store use it, if they are made with the same `model`,
+        and existing ones after `refresh`. Engines with the old model go on working: states have the digest of their
+        model, and another engine makes them again from the log. Raises EngineError for a log without responses, for
+        invalid arguments, and for a model that cannot be fitted.
+        """
+        from alsim.engine.recalibration import Recalibration, recalibrated
+
+        before, old = self.digest, self.model.model
+        found, fields = recalibrated(self, old, held_out, refit)
+        new = EngineModel(found.model, self.catalogue)
+        is_stored = isinstance(found.model, BaseStudentModel) and bool(self._source) and not dry_run
+        if not dry_run:
+            pointer = write_model(self.store, self._source, found.model) if is_stored else self._pointer
+            with self._lock.writing():
+                self._use(new)
+                self._pointer = pointer
+            if replay:
+                self.replay()
+        return Recalibration(
+            model=type(found.model).__name__,
+            items_total=len(new.model.items),
+            digest_before=before,
+            digest=f"{new.digest:016x}",
+            is_stored=is_stored,
+            **fields,
+        )
+
+    def refresh(self) -> bool:
+        """Use the student model that another process has put into the store by `recalibrate`, if there is a newer one.
+
+        Returns whether the model has changed. Items and skills that the stored model does not have, as new ones of the
+        catalogue, have the parameters of the model that the engine was made with. Servers call it now and then.
+        """
+        pointer = read_pointer(self.store)
+        if pointer is None or pointer == self._pointer or pointer.source != self._source:
+            return False
+        from alsim.engine.calibration import adapted
+
+        found, pointer = read_model(self.store, pointer)
+        new = EngineModel(adapted(found, self._base), self.catalogue)
+        with self._lock.writing():
+            is_new = new.digest != self.model.digest
+            self._use(new)
+            self._pointer = pointer
+        return is_new
+
     def close(self) -> None:
         """Close the store."""
         self.store.close()
@@ -446,7 +513,7 @@ class AdaptiveEngine:
     def _use(self, model: EngineModel) -> None:
         """Use a student model from now on. Other threads must not use the engine meanwhile."""
         self.model = model
-        self._design: QuizDesign | None = None
+        self._design = None
         self._codec = StudentCodec(model.model, model.digest)
         self._ids = tuple(item.id for item in self.catalogue.items)
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]

@@ -227,7 +227,8 @@ class Quiz:
         """Return the probability of each skill (K,) after the answers of the quiz."""
         if not log.settings.span:
             return of_model
-        return self._engine.quiz_design.belief(self._engine.catalogue, log.answers)[0]
+        belief: Doubles = self._engine.quiz_design.belief(self._engine.catalogue, log.answers)[0]
+        return belief
 
     def _ask(self, moment: float | None) -> tuple[Commit | None, QuizItem | None]:
         """Return the change by which the next question is shown, and the question; no change if it was shown before."""
@@ -241,7 +242,7 @@ class Quiz:
             return None, None
         now, words = times([self.student], progress, moment), decision_words(engine.seed, [self.student], progress)
         picked, score, candidates = self._pick(log, students, pool, words)
-        item = int(candidates[picked.index])
+        item = int(candidates[picked.place])
         question = log.question(engine.catalogue.items[item].id, score, picked.propensity, self.name)
         mastery = engine.model.mastery(students)
         ready = np.packbits(engine.catalogue.graph.ready(mastery, engine.threshold)[0]).tobytes().hex()

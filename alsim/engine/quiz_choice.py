@@ -103,7 +103,7 @@ class QuizDesign:
         numbers, place = np.unique(model.items[pool], return_inverse=True)
         values = information(model.model, students, numbers)[0][place.reshape(-1)]
         picked = pick(values, best, int(words[0]), int(words[1]))
-        return picked, float(values[picked.index]), pool
+        return picked, float(values[picked.place]), pool
 
 
 def _of_skills(catalogue: Catalogue, model: EngineModel) -> tuple[Doubles, Doubles]:
