@@ -283,10 +283,8 @@ def adapted(found: StudentModel, base: StudentModel) -> StudentModel:
     found  model with the parameters
     base   model of the same class for the catalogue, from which items and skills that `found` lacks have theirs
     """
-    same = found.items.names.tolist() == base.items.names.tolist() and np.array_equal(
-        found.items.skill, base.items.skill
-    )
-    if type(found) is not type(base) or (same and found.items.skills.tolist() == base.items.skills.tolist()):
+    tables = [(m.items.names.tolist(), m.items.skills.tolist(), m.items.skill.tolist()) for m in (found, base)]
+    if type(found) is not type(base) or tables[0] == tables[1]:
         return found
     if isinstance(base, BKTModel) and isinstance(found, BKTModel):
         codes = codes_of(base.items.skills, found.items.skills)
@@ -304,10 +302,9 @@ def adapted(found: StudentModel, base: StudentModel) -> StudentModel:
         difficulty = np.where(codes < 0, base.difficulty, found.difficulty[codes])
         return EloModel(base.items, difficulty, base.guess, base.initial, a=found.a, b=found.b)
     if isinstance(base, GlickoModel) and isinstance(found, GlickoModel):
-        pair = [
-            np.where(codes < 0, getattr(base, n), getattr(found, n)[codes]) for n in ("difficulty", "difficulty_sd")
-        ]
-        return GlickoModel(base.items, *pair, base.initial, base.initial_sd, drift=found.drift)
+        difficulty = np.where(codes < 0, base.difficulty, found.difficulty[codes])
+        spread = np.where(codes < 0, base.difficulty_sd, found.difficulty_sd[codes])
+        return GlickoModel(base.items, difficulty, spread, base.initial, base.initial_sd, drift=found.drift)
     return found
 
 

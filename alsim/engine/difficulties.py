@@ -29,7 +29,7 @@ WIDTH = 5.0
 
 @short_repr
 class ItemPriors(NamedTuple):
-    """What is expected of I items before their first response: normal priors of difficulty, and fixed parameters."""
+    """Expectations of I items before their first response: normal priors of difficulty, and fixed parameters."""
 
     mean: Doubles
     """Mean of the difficulty b, (I,), logits."""

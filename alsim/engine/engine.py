@@ -31,10 +31,10 @@ from alsim.engine.recommendation import Decisions, Processed, Recommendation
 from alsim.engine.recommenders import Situation, make_recommender
 from alsim.engine.selection import Choice
 from alsim.engine.shared_lock import SharedLock
-from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of, write_model
+from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of
 from alsim.engine.stores import Answer, Commit, Store, Stored, open_store
 from alsim.engine.students import StudentCodec
-from alsim.models.student.base import NOT_ANSWERED, BaseStudentModel, Students
+from alsim.models.student.base import NOT_ANSWERED, Students
 from alsim.numerics.philox import random_words
 from alsim.types import Bools, Doubles, Purpose, Words, u32, u64
 from alsim.utils.collection import paused_collection
@@ -374,7 +374,7 @@ class AdaptiveEngine:
 
     @property
     def quiz_design(self) -> QuizDesign:
-        """What quizzes need to know of catalogue and model."""
+        """Choice of questions for quizzes, prepared for catalogue and model."""
         if self._design is None:
             from alsim.engine.quiz_choice import QuizDesign
 
@@ -463,27 +463,16 @@ class AdaptiveEngine:
         model, and another engine makes them again from the log. Raises EngineError for a log without responses, for
         invalid arguments, and for a model that cannot be fitted.
         """
-        from alsim.engine.recalibration import Recalibration, recalibrated
+        from alsim.engine.recalibration import recalibrate
 
-        before, old = self.digest, self.model.model
-        found, fields = recalibrated(self, old, held_out, refit)
-        new = EngineModel(found.model, self.catalogue)
-        is_stored = isinstance(found.model, BaseStudentModel) and bool(self._source) and not dry_run
+        report, found = recalibrate(self, self._source, held_out, refit, is_stored=not dry_run)
         if not dry_run:
-            pointer = write_model(self.store, self._source, found.model) if is_stored else self._pointer
             with self._lock.writing():
-                self._use(new)
-                self._pointer = pointer
+                self._use(EngineModel(found, self.catalogue))
+                self._pointer = read_pointer(self.store)
             if replay:
                 self.replay()
-        return Recalibration(
-            model=type(found.model).__name__,
-            items_total=len(new.model.items),
-            digest_before=before,
-            digest=f"{new.digest:016x}",
-            is_stored=is_stored,
-            **fields,
-        )
+        return report
 
     def refresh(self) -> bool:
         """Use the student model that another process has put into the store by `recalibrate`, if there is a newer one.

@@ -88,7 +88,7 @@ class QuizResult(NamedTuple):
 
 
 class QuizLog:
-    """What the log of a student says of a quiz.
+    """State of a quiz, from the log of its student.
 
     entries   entries of the log, oldest first
     name      name of the quiz

@@ -24,7 +24,7 @@ NEAR = 1e-12
 
 
 class QuizDesign:
-    """What quizzes need to know of a catalogue and of a student model. Q questions, K skills."""
+    """Choice of questions for quizzes of a catalogue and a student model. Q questions, K skills."""
 
     def __init__(self, catalogue: Catalogue, model: EngineModel) -> None:
         self.placement = Placement(catalogue.graph)

@@ -12,8 +12,10 @@ from alsim.engine.calibration import Refit
 from alsim.engine.calibration import refit as fit_again
 from alsim.engine.catalogue import hash_of
 from alsim.engine.errors import EngineError
+from alsim.engine.models import EngineModel
+from alsim.engine.stored_model import write_model
 from alsim.models.scores import NEAREST
-from alsim.models.student.base import StudentModel
+from alsim.models.student.base import BaseStudentModel, StudentModel
 from alsim.models.student.fits import forecasts
 from alsim.responses.log import Responses
 from alsim.types import Doubles, describe, short_repr
@@ -63,7 +65,31 @@ class Recalibration(NamedTuple):
         return self._asdict()
 
 
-def recalibrated(
+def recalibrate(
+    engine: AdaptiveEngine, source: str, held_out: float, refitting: Refitting | None, *, is_stored: bool
+) -> tuple[Recalibration, StudentModel]:
+    """Return the report of a recalibration and the new model, see `AdaptiveEngine.recalibrate`.
+
+    source     see `stored_model.source_of`; "" for a model that cannot be stored
+    is_stored  True to put the new model into the store
+    """
+    found, fields = refitted(engine, engine.model.model, held_out, refitting)
+    new = EngineModel(found.model, engine.catalogue)
+    made = found.model if isinstance(found.model, BaseStudentModel) and source and is_stored else None
+    if made is not None:
+        write_model(engine.store, source, made)
+    report = Recalibration(
+        model=type(found.model).__name__,
+        items_total=len(new.model.items),
+        digest_before=engine.digest,
+        digest=f"{new.digest:016x}",
+        is_stored=made is not None,
+        **fields,
+    )
+    return report, found.model
+
+
+def refitted(
     engine: AdaptiveEngine, old: StudentModel, held_out: float, refitting: Refitting | None
 ) -> tuple[Refit, dict[str, Any]]:
     """Return the refitted model of an engine, and the fields of the report that concern the log and the scores."""
@@ -146,4 +172,4 @@ def _scores(log: Responses, before: Doubles, after: Doubles) -> dict[str, float 
     return {**means, "change": change, "change_se": se}
 
 
-__all__ = ["Recalibration", "Refitting", "model_log", "recalibrated"]
+__all__ = ["Recalibration", "Refitting", "model_log", "recalibrate"]
