@@ -363,8 +363,8 @@ class AdaptiveEngine:
                  all skills, as a student who knows a skill knows its prerequisites; False for the questions that say
                  most about the student under the student model
         best     number of best questions among which each is drawn at random; 1 for the best
-        name     name of the quiz, up to 64 characters: a student has each quiz once. The quiz goes on where its events
-                 in the log end, with the settings of its first question
+        name     name of the quiz, up to 64 characters: a student has each quiz once. A started quiz is resumed where
+                 its events in the log end, with the settings of its first question
 
         Raises EngineError for invalid arguments.
         """

@@ -1,7 +1,7 @@
 """Inference over the graph of skills: an answer about one skill also says something about those related to it.
 
 A student who knows a skill knows its prerequisites, and theirs. So a correct answer makes the prerequisites of a skill
-more probable, and a wrong answer makes less probable whatever needs it.
+more probable, and a wrong answer makes the skills that need it less probable.
 """
 
 from __future__ import annotations
