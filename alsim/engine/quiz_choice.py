@@ -101,8 +101,10 @@ class QuizDesign:
         self, model: EngineModel, students: Students, pool: Longs, best: int, words: Any
     ) -> tuple[Pick, float, Longs]:
         """Return one of the most informative questions for the student model, its information, and the candidates."""
-        numbers, place = np.unique(model.items[pool], return_inverse=True)
-        values = information(model.model, students, numbers)[0][place.reshape(-1)]
+        numbers = model.items[pool]
+        is_asked = np.zeros(len(model.model.items), np.bool_)
+        is_asked[numbers] = True  # several questions may be one item of the model
+        values = information(model.model, students, np.flatnonzero(is_asked))[0][(np.cumsum(is_asked) - 1)[numbers]]
         picked = pick(values, best, int(words[0]), int(words[1]))
         return picked, float(values[picked.place]), pool
 
