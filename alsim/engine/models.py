@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class EngineModel:
             )
         self.columns: Longs = np.array([index[skill] for skill in catalogue.skills], np.int64)
         """Skill of the model for each skill of the graph, (K,)."""
+        self._skills = catalogue.graph.index
         self._is_same_order = self.columns.tolist() == list(range(len(index)))
         self.partial_credit = getattr(self.model, "partial_credit", False) is True
         """Whether the model reads scores between 0 and 1."""
@@ -59,6 +61,13 @@ class EngineModel:
     def read_score(self, score: float) -> float:
         """Return a score as the model reads it: without partial credit, 1 from one half on, and else 0."""
         return score if self.partial_credit or score in (0, 1, NOT_ANSWERED) else int(score >= 0.5)
+
+    def place(self, students: Students, mastery: Mapping[str, float]) -> None:
+        """Raise the mastery of skills of one student by name, where it is lower, in place, if the model can."""
+        place = getattr(self.model, "place", None)
+        known = {self.columns[self._skills[skill]]: p for skill, p in mastery.items() if skill in self._skills}
+        if callable(place) and known:
+            place(students, np.array(list(known), np.int64), np.array(list(known.values())))
 
     def mastery(self, students: Students) -> Doubles:
         """Return the mastery of each skill of the graph, (n, K)."""

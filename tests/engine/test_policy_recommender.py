@@ -275,6 +275,26 @@ def test_views_and_transitions_are_those_of_the_specification():
     assert [int(i[0]) for i, a in zip(view.items, view.actions, strict=True) if a[0] >= 12 and i[0] < 16] == []
 
 
+def test_a_quiz_raises_mastery_in_the_history():
+    """The mastery that a policy gets last is that of the engine, also after a placement."""
+    one = AdaptiveEngine(COURSE, CATALOGUE, policy="policy:uniform", seed=2)
+    one.process_response("anna", "a0", True)
+    quiz = one.quiz("anna", 5)
+    while (asked := quiz.next()) is not None:
+        one.process_response("anna", asked.item, True, key=asked.key)
+    quiz.place()
+    assert any(event["event"] == "placed" for event in one.events("anna"))
+    one.process_response("anna", "d3", False)
+    Recorder.seen.clear()
+    two = AdaptiveEngine(COURSE, CATALOGUE, policy=Recorder, store=one.store)
+    Recorder.seen.clear()
+    two.recommend("anna", 1)
+    *steps, (view, _) = Recorder.seen
+    mastery = list(one.mastery("anna").values())
+    np.testing.assert_allclose(steps[-1].next_observation[0, :4], mastery, rtol=1e-6)
+    np.testing.assert_allclose(view.mastery[0], mastery, rtol=1e-6)
+
+
 def test_the_mask_allows_the_cells_of_ready_skills():
     Recorder.seen.clear()
     one = AdaptiveEngine(COURSE, CATALOGUE, policy=Recorder())

@@ -40,37 +40,49 @@ class Logs(NamedTuple):
     seconds: Doubles  # (n, T) response time, NaN for a content
     time: Doubles  # (n, T) seconds since 1970
     propensity: Doubles  # (n, T) probability of the action, 1 for an item that was not recommended
+    placed: list[dict[int, dict[str, float]]]  # by student: mastery after a quiz, by the number of interactions before
 
     @classmethod
     def read(cls, situation: Situation, catalogue: Catalogue, policy: str) -> Logs:
         """Return the logs of students; `policy` is the name of the policy whose scores are probabilities of actions."""
-        rows = [list(_rows(situation.log(i), catalogue, policy)) for i in range(len(situation.students))]
+        placed: list[dict[int, dict[str, float]]] = [{} for _ in situation.students]
+        rows = [_rows(situation.log(i), catalogue, policy, placed[i]) for i in range(len(situation.students))]
         length = np.array([len(row) for row in rows], np.int64)
         table = np.zeros((len(rows), int(length.max(initial=0)), len(COLUMNS)))
         for i, row in enumerate(rows):
             if row:
                 table[i, : len(row)] = row
         item, score, seconds, time, propensity = (np.ascontiguousarray(table[:, :, c]) for c in range(len(COLUMNS)))
-        return cls(length, item.astype(np.int64), score, seconds, time, propensity)
+        return cls(length, item.astype(np.int64), score, seconds, time, propensity, placed)
 
 
-def _rows(entries: list[dict[str, Any]], catalogue: Catalogue, policy: str) -> Iterator[tuple[float, ...]]:
-    """Yield the columns of the interactions in a log; those with items that the catalogue lacks are left out."""
+def _rows(
+    entries: list[dict[str, Any]], catalogue: Catalogue, policy: str, placed: dict[int, dict[str, float]]
+) -> list[tuple[float, ...]]:
+    """Return the columns of the interactions in a log; those with items that the catalogue lacks are left out.
+
+    placed  written: mastery that a quiz has found, by the number of interactions before
+    """
+    rows: list[tuple[float, ...]] = []
     shown: dict[str, float] = {}
     for entry in entries:
         if entry["event"] == events.SHOWN:
             values = entry["scores"] if entry["policy"] == policy else entry["propensities"]
             shown.update(zip(entry["items"], values, strict=True))
             continue
+        if entry["event"] == events.PLACED:
+            known = placed.setdefault(len(rows), {})
+            known |= {skill: max(p, known.get(skill, 0.0)) for skill, p in entry["mastery"].items()}
+            continue
         item = catalogue.index.get(entry["item"])
         odds = shown.pop(entry["item"], 1.0)
         if item is None:
             continue
-        if entry["event"] == events.STUDIED:
-            yield item, NOT_ANSWERED, np.nan, entry["time"], odds
-        else:
-            seconds = UNKNOWN_SECONDS if entry.get("seconds") is None else entry["seconds"]
-            yield item, entry["correct"], seconds, entry["time"], odds
+        is_content, seconds = entry["event"] == events.STUDIED, entry.get("seconds")
+        score = NOT_ANSWERED if is_content else entry["correct"]
+        taken = np.nan if is_content else UNKNOWN_SECONDS if seconds is None else seconds
+        rows.append((item, score, taken, entry["time"], odds))
+    return rows
 
 
 class History:
@@ -99,6 +111,7 @@ class History:
         """Yield the students with a next interaction, and these interactions; update frustration and times."""
         students, mastery = self._start_of_model()
         for t in range(self.actions.shape[1]):
+            mastery = self._model.mastery(students) if self._place(students, t) else mastery
             before, observed = mastery, self.observation(mastery)
             active = self._logs.length > t
             self._update(students, t, active)
@@ -118,6 +131,8 @@ class History:
         students, mastery = self._start_of_model()
         for t in range(self.actions.shape[1]):
             active = self._logs.length > t
+            if t <= last:
+                self._place(students, t)
             mastery = self._model.mastery(students) if is_needed[t] else mastery
             self._advance(t, active, mastery, mastery)
             if t < last:
@@ -160,6 +175,16 @@ class History:
             mask=mask,
             **lists,
         )
+
+    def _place(self, students: Students, t: int) -> bool:
+        """Raise mastery as quizzes after t interactions have found; return whether a state has changed."""
+        rows = [i for i, placed in enumerate(self._logs.placed) if t in placed]
+        for i in rows:
+            own = {name: values[i : i + 1] for name, values in students.items()}
+            self._model.place(own, self._logs.placed[i][t])
+            for name, values in own.items():
+                students[name][i] = values[0]
+        return bool(rows)
 
     def _update(self, students: Students, t: int, active: Bools) -> None:
         """Update the state of the student model with one interaction of each active student."""
