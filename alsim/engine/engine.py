@@ -475,7 +475,7 @@ class AdaptiveEngine:
         dry_run   True for the report only
 
         The new model is put into the store. New engines on this store use it, if they are made with the same `model`,
-        and existing ones after `refresh`. Engines with the old model go on working: states have the digest of their
+        and existing ones after `refresh`. Engines with the old model continue to work: states have the digest of their
         model, and another engine makes them again from the log. Raises EngineError for a log without responses, for
         invalid arguments, and for a model that cannot be fitted.
         """
