@@ -81,8 +81,7 @@ def test_ten_lines_of_python_do_the_same(tmp_path, monkeypatch):
     assert len(snippet.strip().splitlines()) <= 10
     namespace = {}
     exec(snippet, namespace)
-    assert namespace["engine"].students is not None
-    assert [*load_engine(tmp_path / "shop").students()] == ["ada"]
+    assert [*load_engine(tmp_path / "course").students()] == ["ada"]
 
 
 # ── loading ──────────────────────────────────────────────────────────────────────────────────────
