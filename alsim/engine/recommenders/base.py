@@ -9,9 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from alsim.engine.catalogue import Catalogue
+from alsim.engine.errors import EngineError
 from alsim.engine.progress import Progress, Trial
 from alsim.engine.selection import Choice
-from alsim.types import Bools, Doubles, Keys, Longs, Words, short_repr
+from alsim.types import Bools, Doubles, Ints, Keys, Longs, Words, short_repr
 
 
 @short_repr
@@ -61,6 +62,17 @@ class Recommender(ABC):
 
         ready  (K,) True for the skills that the student is ready for
         """
+
+    def shares(self, situation: Situation, groups: Ints, size: int, above: Ints | None = None) -> Doubles:
+        """Return the probability that the next item is in each group of items, (n, G).
+
+        groups, size  (I,) group of each item, and the number of groups G; with one group per item, the result has the
+                      propensities of all candidates
+        above         (n, r) items that were chosen before in the same decision, -1 after the last; None: no items
+
+        A row without candidates is 0. Raises EngineError for a recommender whose probabilities are unknown.
+        """
+        raise EngineError(f"the policy {self.name!r} does not compute the probabilities of all candidates: use 'guide'")
 
     def reason(self, skill: int, mastery: float) -> str:
         """Return why an item was chosen.
