@@ -51,15 +51,16 @@ def nominal_course(skills: tuple[str, ...]) -> Course:
 def cells_of(catalogue: Catalogue, course: Course) -> Cells:
     """Return the correspondence of a catalogue to a course.
 
-    An item of the catalogue with the id of an item of the bank is that item. Any other is an item of its cell: a
-    question of the outcome that it assesses, and of the difficulty whose questions have the nearest mean b (Medium if
-    its difficulty is unknown); a content of the outcome that it teaches, and of its modality ("text" if unknown). An
-    item of the bank without such an id is the item of its cell in the catalogue with the nearest difficulty.
+    An item of the catalogue with the id of an item of the bank is that item, if all such items have the same type and
+    outcome in both; otherwise, the ids are those of another bank. Any other item belongs to its cell: a question to the
+    outcome that it assesses, and to the difficulty whose questions have the nearest mean b (Medium if its difficulty is
+    unknown); a content to the outcome that it teaches, and to its modality ("text" if unknown). An item of the bank
+    that is not in the catalogue counts as the item of its cell there with the nearest difficulty.
 
     Raises EngineError for a skill that is no outcome, and for an item without such an id about several skills.
     """
     actions = _actions_of_bank(course)
-    place = {name: k for k, name in enumerate(course.items)}
+    place = _same_items(catalogue, course)
     means = _mean_difficulties(course)
     found = [
         int(actions[place[item.id]]) if item.id in place else _action_of(item, course, means)
@@ -69,12 +70,26 @@ def cells_of(catalogue: Catalogue, course: Course) -> Cells:
     by_action = np.full((LEVELS + len(MODALITIES)) * course.num_los, -1, np.int64)
     by_action[action[::-1]] = np.arange(len(action))[::-1]  # the first item of each
     by_item = by_action[actions] if len(course.items) else np.zeros(0, np.int64)
-    for j, name in enumerate(course.items):
-        if name in catalogue.index:
-            by_item[j] = catalogue.index[name]
     if len(course.items):
         _use_nearest(by_item, catalogue, course, action, actions)
+    for name, j in place.items():
+        by_item[j] = catalogue.index[name]
     return Cells(action, by_action, by_item)
+
+
+def _same_items(catalogue: Catalogue, course: Course) -> dict[str, int]:
+    """Return the number in the bank of each item that both have by id; {} if one has another type or outcome there."""
+    found: dict[str, int] = {}
+    for j, name in enumerate(course.items):
+        if (number := catalogue.index.get(name)) is None:
+            continue
+        item, is_question = catalogue.items[number], j < len(course.b)
+        lo = course.learning_outcome[j] if is_question else course.content_outcome[j - len(course.b)]
+        skills = item.skills_assessed if is_question else item.skills_taught
+        if (item.type == "question") != is_question or course.outcomes[lo] not in skills:
+            return {}
+        found[name] = j
+    return found
 
 
 def _actions_of_bank(course: Course) -> Longs:
@@ -114,12 +129,12 @@ def _action_of(item: Item, course: Course, means: Doubles) -> int:
 
 
 def _use_nearest(by_item: Longs, catalogue: Catalogue, course: Course, action: Longs, actions: Longs) -> None:
-    """Replace the items of questions that the catalogue does not name by those of nearest difficulty, in place."""
+    """Replace the item of each question of the bank by that of its cell with the nearest difficulty, in place."""
     b = np.array([item.difficulty or 0.0 for item in catalogue.items])
     order = np.argsort(action, kind="stable")
     ends = np.searchsorted(action[order], np.arange(LEVELS * course.num_los + 1))
     for j in range(len(course.b)):
-        if course.items[j] not in catalogue.index and by_item[j] >= 0:
+        if by_item[j] >= 0:
             cell = order[ends[actions[j]] : ends[actions[j] + 1]]
             by_item[j] = cell[np.abs(b[cell] - course.b[j]).argmin()]
 

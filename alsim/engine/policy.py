@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from alsim.engine.cells import cells_of, nominal_course
+from alsim.engine.directory import load_engine
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import EngineError
 from alsim.engine.progress import Progress
@@ -139,8 +140,6 @@ class EnginePolicy:
 
 def of_directory(directory: str) -> EnginePolicy:
     """Return the policy of the engine in a directory. Raises EngineError for a directory without an engine."""
-    from alsim.engine.directory import load_engine
-
     return EnginePolicy(load_engine(directory, store="memory"))
 
 

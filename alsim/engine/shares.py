@@ -6,7 +6,7 @@ import numpy as np
 
 from alsim.engine.selection import Classes, Fading, count_of, faded
 from alsim.jit.compile import kernel, rule
-from alsim.types import Doubles, Ints, Longs
+from alsim.types import Bools, Doubles, Ints, Longs
 
 
 @kernel
@@ -20,7 +20,7 @@ def write_shares(
     factor: float,
     step: float,
     above: Ints,
-    groups: Ints,
+    groups: Longs,
     shares: Doubles,
 ) -> None:
     """Write the share of each group among the items of largest score; a row without candidates is 0.
@@ -61,7 +61,7 @@ def write_shares(
 
 
 @rule
-def _mark(flags: Ints, of: Ints, items: Ints, value: bool) -> None:
+def _mark(flags: Bools, of: Ints, items: Ints, value: bool) -> None:
     """Set the flags of the classes of items, up to the first -1."""
     for k in range(len(items)):
         if items[k] < 0:
@@ -83,7 +83,7 @@ def _value(
 
 
 def shares_of_best(
-    scores: Doubles, classes: Classes, shown: Ints, counts: Ints, fading: Fading, above: Ints, groups: Ints, size: int
+    scores: Doubles, classes: Classes, shown: Ints, counts: Ints, fading: Fading, above: Ints, groups: Longs, size: int
 ) -> Doubles:
     """Return the probability that the next item is in each group, (n, G); each of the best items is equally likely.
 

@@ -63,7 +63,7 @@ class Recommender(ABC):
         ready  (K,) True for the skills that the student is ready for
         """
 
-    def shares(self, situation: Situation, groups: Ints, size: int, above: Ints | None = None) -> Doubles:
+    def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
         """Return the probability that the next item is in each group of items, (n, G).
 
         groups, size  (I,) group of each item, and the number of groups G; with one group per item, the result has the

@@ -45,7 +45,7 @@ class Guide(Recommender):
             scores, self.classes, self.catalogue.hashes, situation.salts, p.shown, p.counts, FADING, ranks
         )
 
-    def shares(self, situation: Situation, groups: Ints, size: int, above: Ints | None = None) -> Doubles:
+    def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
         """Return the probability that the next item is in each group of items, (n, G)."""
         scores, p = self._scores(situation), situation.progress
         others = np.full((len(scores), 1), -1, np.int32) if above is None else above
