@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from alsim.datasets.engine_export import export_log
+    from alsim.datasets.engine_log import EngineLog, load_log
     from alsim.engine.catalogue import Catalogue, Item
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.errors import (
@@ -25,6 +27,7 @@ _HOMES = {
     "AdaptiveEngine": "alsim.engine.engine",
     "Catalogue": "alsim.engine.catalogue",
     "DeletedStudent": "alsim.engine.errors",
+    "EngineLog": "alsim.datasets.engine_log",
     "EngineError": "alsim.engine.errors",
     "Item": "alsim.engine.catalogue",
     "KeyConflict": "alsim.engine.errors",
@@ -35,6 +38,8 @@ _HOMES = {
     "StoreError": "alsim.engine.errors",
     "UnknownName": "alsim.engine.errors",
     "UnknownStudent": "alsim.engine.errors",
+    "export_log": "alsim.datasets.engine_export",
+    "load_log": "alsim.datasets.engine_log",
 }
 
 __all__ = [
@@ -42,6 +47,7 @@ __all__ = [
     "Catalogue",
     "DeletedStudent",
     "EngineError",
+    "EngineLog",
     "Item",
     "KeyConflict",
     "OutOfOrder",
@@ -51,6 +57,8 @@ __all__ = [
     "StoreError",
     "UnknownName",
     "UnknownStudent",
+    "export_log",
+    "load_log",
 ]
 
 __getattr__, __dir__ = _attach(__name__, _HOMES)

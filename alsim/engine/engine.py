@@ -376,7 +376,7 @@ class AdaptiveEngine:
         found = list(events.events_of(self.store.entries(checked_student(student))))
         for event in found:
             if "ready" in event and event["catalogue"] == self.catalogue.digest:
-                event["ready"] = self._named(self._unpacked(event["ready"]))
+                event["ready"] = self._named(self.unpacked(event["ready"]))
         return found
 
     def export(self, student: str) -> dict[str, Any]:
@@ -437,10 +437,6 @@ class AdaptiveEngine:
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
         self._kinds = "".join(events.QUESTION if asks else events.CONTENT for asks in self.catalogue.is_question)
 
-    def new_students(self, names: Sequence[str]) -> Students:
-        """Return the state of the student model for students without events."""
-        return self._codec.decode(names, [None] * len(names))[0]
-
     def _load(self, names: list[str]) -> tuple[list[Stored], list[bytes | None]]:
         """Return what the store has of students, and their current records."""
         stored = self.store.load_many(names)
@@ -488,7 +484,7 @@ class AdaptiveEngine:
         """Return the names of the skills of a mask (K,)."""
         return [self.catalogue.skills[k] for k in np.flatnonzero(mask).tolist()]
 
-    def _unpacked(self, text: str) -> Bools:
+    def unpacked(self, text: str) -> Bools:
         """Return the mask (K,) of ready skills in an event."""
         packed = np.frombuffer(bytes.fromhex(text), np.uint8)
         return np.unpackbits(packed, count=len(self.catalogue.skills)).astype(np.bool_)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alsim.engine import events
-from alsim.engine.catalogue import hash_of
+from alsim.engine.catalogue import Catalogue, hash_of
 from alsim.engine.engine import AdaptiveEngine
-from alsim.models.student.base import NOT_ANSWERED
+from alsim.engine.models import EngineModel
+from alsim.models.student.base import NOT_ANSWERED, Students
 from alsim.types import Codes, Doubles, Longs, short_repr
 
 Entry = dict[str, Any]
@@ -21,6 +22,8 @@ MOST_VALUES = 2**22
 """Number of values of mastery that a part has at most, unless one student has more: 32 MB."""
 MOST_STUDENTS = 1024
 """Largest number of students of a part."""
+SESSION_GAP = 1800.0
+"""Default time without an event after which a session has ended, seconds."""
 
 
 @short_repr
@@ -82,9 +85,9 @@ class Interactions(NamedTuple):
     """Rating, NaN if there is none, (M,)."""
 
 
-def interactions(engine: AdaptiveEngine, entries: Sequence[Sequence[Entry]]) -> Interactions:
+def interactions(catalogue: Catalogue, entries: Sequence[Sequence[Entry]]) -> Interactions:
     """Return the interactions in the entries of n students."""
-    index, nan = engine.catalogue.index, float("nan")
+    index, nan = catalogue.index, float("nan")
     rows = [
         (
             i,
@@ -104,30 +107,55 @@ def interactions(engine: AdaptiveEngine, entries: Sequence[Sequence[Entry]]) -> 
     return Interactions(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
-def mastery_paths(engine: AdaptiveEngine, names: Sequence[str], found: Interactions) -> tuple[Doubles, Doubles]:
+def mastery_paths(model: EngineModel, students: Students, found: Interactions) -> tuple[Doubles, Doubles]:
     """Return the mastery of the skills before each interaction, (M, K), and after the last one of each student, (n, K).
 
-    names  names of the n students
-    found  their interactions
+    model     student model of the engine
+    students  state of n students without events; it is not changed
+    found     their interactions
 
-    It is that of the present student model, as a replay of the log gives it.
+    The mastery is that by this model, as a replay of the log gives it.
     """
-    lengths = np.bincount(found.student, minlength=len(names))
+    n = len(next(iter(students.values())))
+    lengths = np.bincount(found.student, minlength=n)
     order = np.argsort(-lengths, kind="stable")  # those who are not finished come first, so that slices suffice
     first, sizes = (np.cumsum(lengths) - lengths)[order], lengths[order]
-    students = engine.new_students([names[i] for i in order])
-    before = np.empty((len(found.item), len(engine.catalogue.skills)))
+    states = {name: values[order] for name, values in students.items()}
+    before = np.empty((len(found.item), len(model.columns)))
     for t in range(int(lengths.max(initial=0))):
         active = int(np.searchsorted(-sizes, -t, side="left"))
-        part = {name: values[:active] for name, values in students.items()}
+        part = {name: values[:active] for name, values in states.items()}
         place = first[:active] + t
-        before[place] = engine.model.mastery(part)
+        before[place] = model.mastery(part)
         known = found.item[place] >= 0
-        items = np.where(known, engine.model.items[found.item[place]], -1)
-        engine.model.model.update(part, items, found.correct[place], items >= 0)
-    after = np.empty((len(names), before.shape[1]))
-    after[order] = engine.model.mastery(students)
+        items = np.where(known, model.items[found.item[place]], -1)
+        model.model.update(part, items, found.correct[place], items >= 0)
+    after = np.empty((n, before.shape[1]))
+    after[order] = model.mastery(states)
     return before, after
 
 
-__all__ = ["Entry", "Interactions", "Part", "interactions", "mastery_paths", "parts", "student_order"]
+def session_numbers(student: Longs, time: Doubles, gap: float) -> Longs:
+    """Return the number of the session of each event, from 0 for each student, (E,).
+
+    student, time  (E,), ordered by student and then by time, seconds
+    gap            time between two events of a student from which they belong to different sessions, seconds
+    """
+    is_new_student = np.append(True, np.diff(student) != 0)[: len(student)]
+    starts = is_new_student | np.append(True, np.diff(time) >= gap)[: len(time)]
+    total = np.cumsum(starts)
+    first = np.maximum.accumulate(np.where(is_new_student, total, 0))
+    return np.asarray(total - first)
+
+
+__all__ = [
+    "SESSION_GAP",
+    "Entry",
+    "Interactions",
+    "Part",
+    "interactions",
+    "mastery_paths",
+    "parts",
+    "session_numbers",
+    "student_order",
+]

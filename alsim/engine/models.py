@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ class EngineModel:
         self._is_same_order = self.columns.tolist() == list(range(len(index)))
         self.digest = int(_digest(self.model, catalogue)[:16], 16)
         """Digest of model and catalogue, in [0, 2**64)."""
+
+    def new_students(self, names: Sequence[str]) -> Students:
+        """Return the state of students without events; the model may know more of some of them by name."""
+        personal = getattr(self.model, "start_of", None)
+        return personal(list(names)) if callable(personal) else self.model.start(len(names))
 
     def mastery(self, students: Students) -> Doubles:
         """Return the mastery of each skill of the graph, (n, K)."""
