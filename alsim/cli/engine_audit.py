@@ -31,6 +31,10 @@ LEVEL = 0.05
 EVERYBODY = "all students"
 MOST_WEEKS = 8
 """Weeks in a printed table; a report has all."""
+LEGEND = (
+    "Numbers: mean over students ± 95 % interval; (-n): n students or sessions not yet observable. Bias: forecast minus "
+    "answer. ECE: mean error of bins of forecasts, and in parentheses its expectation for calibrated forecasts."
+)
 WIDTH = 18
 """Columns to which names of groups are shortened."""
 
@@ -50,9 +54,7 @@ def audit(
     group: Annotated[
         str | None,
         typer.Option(
-            "--group",
-            metavar="COLUMN",
-            help="Column with the groups; FILE:COLUMN names the table, too.  [default: none]",
+            "--group", metavar="COLUMN", help="Column of groups; FILE:COLUMN names the table, too.  [default: none]"
         ),
     ] = None,
     students: Annotated[
@@ -121,7 +123,7 @@ def print_audit(result: Report) -> str:
     _print_table("Sessions and satisfaction:", sections, _sessions)
     _print_table("Share of students who come back after their first session:", sections, _returns)
     _print_weeks(result)
-    print_sentence("Numbers: mean over students ± 95 % interval; (-n): n students or sessions not yet observable.")
+    print_sentence(LEGEND)
     print()
     verdict = verdict_of(result)
     print_sentence(verdict)
@@ -230,24 +232,25 @@ def interval(found: Report, places: int, *, signed: bool = False) -> str:
 
 def verdict_of(result: Report) -> str:
     """Return a sentence about the calibration of the forecasts, and about differences between groups."""
-    sentences = [_calibration_verdict(result["all"]["calibration"]["bias"])]
+    sentences = [_calibration_verdict(result["all"]["calibration"])]
     if result["by_group"]:
         sentences.append(_group_verdict(result["differences"]))
     return " ".join(sentences)
 
 
-def _calibration_verdict(bias: Report) -> str:
-    """Return a sentence about the mean error of the forecasts."""
+def _calibration_verdict(found: Report) -> str:
+    """Return a sentence about the mean error of the forecasts, and about that of bins of them."""
+    bias = found["bias"]
     if bias["mean"] is None:
         return "There are no answers, so the forecasts cannot be judged."
     if bias["ci"] is None:
         return "The answers are those of one student, so the forecasts cannot be judged."
     low, high = bias["ci"]
-    if low <= 0 <= high:
-        return f"The forecasts show no mean error (bias {interval(bias, 3, signed=True)})."
-    word = "high" if low > 0 else "low"
+    word = "too high" if low > 0 else "too low"
+    text = "right on average" if low <= 0 <= high else f"{word} by {abs(bias['mean']):.3f} on average"
     return (
-        f"The forecasts are too {word}: by {abs(bias['mean']):.3f} on average (95 % interval {low:.3f} to {high:.3f})."
+        f"The forecasts are {text} (bias {low:.3f} to {high:.3f}), and their calibration error in bins is "
+        f"{found['ece']:.3f}, where {found['ece_if_calibrated']:.3f} is expected of calibrated forecasts."
     )
 
 
@@ -255,10 +258,7 @@ def _group_verdict(differences: Report) -> str:
     """Return a sentence about the groups that differ from the other students."""
     words = {"mastery": ("masters more", "masters less"), "bias": ("is forecast higher", "is forecast lower")}
     found = [
-        (
-            one["p_adjusted"],
-            f"{shortened(group, WIDTH)} {words[key][one['mean'] < 0]} than the others ({interval(one, 3)})",
-        )
+        (one["p_adjusted"], f"{shortened(group, WIDTH)} {words[key][one['mean'] < 0]} ({interval(one, 3)})")
         for group, both in differences.items()
         for key, one in both.items()
         if one["p_adjusted"] is not None and one["p_adjusted"] <= LEVEL
@@ -267,7 +267,7 @@ def _group_verdict(differences: Report) -> str:
         return "There is one group, which cannot be compared."
     if not found:
         return "No group differs from the others in mastery or in the error of its forecasts (5 %, Holm)."
-    return f"By group (5 %, Holm): {'; '.join(text for _, text in sorted(found))}."
+    return f"Compared with the others (5 %, Holm): {'; '.join(text for _, text in sorted(found))}."
 
 
 __all__ = ["interval", "print_audit", "verdict_of"]
