@@ -111,15 +111,15 @@ def _action_of(item: Item, course: Course, means: Doubles) -> int:
     """Return the action of an item without the id of an item of the bank. Raises EngineError."""
     skills = item.skills_assessed if item.type == "question" else item.skills_taught
     verb = "assesses" if item.type == "question" else "teaches"
+    if lacking := [skill for skill in skills if skill not in course.outcomes]:
+        raise UnknownName(
+            f"the item {item.id!r} {verb} {lacking[0]!r}, but the bank has no outcome of this name"
+            f"{did_you_mean(lacking[0], course.outcomes)}: use a catalogue of this bank"
+        )
     if len(skills) > 1:
         raise EngineError(
             f"the item {item.id!r} {verb} {len(skills)} skills, but an item of the simulator has one outcome: give it "
             "the id of an item of the bank, or one skill"
-        )
-    if skills[0] not in course.outcomes:
-        raise UnknownName(
-            f"the item {item.id!r} {verb} {skills[0]!r}, but the bank has no outcome of this name"
-            f"{did_you_mean(skills[0], course.outcomes)}: use a catalogue of this bank"
         )
     lo = course.outcomes.index(skills[0])
     if item.type == "content":

@@ -6,12 +6,11 @@ The recommender and the student model are those of the engine. There is no store
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from alsim.engine.cells import cells_of, nominal_course
+from alsim.engine.cells import Cells, cells_of, nominal_course
 from alsim.engine.directory import load_engine
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import EngineError
@@ -61,7 +60,8 @@ class EnginePolicy:
         self.name = "engine"
         self.catalogue, self.model, self.recommender = engine.catalogue, engine.model, engine.recommender
         self.threshold, self.seed = engine.threshold, engine.seed
-        self._know(nominal_course(engine.catalogue.skills), is_bank=False)
+        self._cells: Cells | None = None
+        self._num_los, self._is_bank = len(engine.catalogue.skills), False
 
     def __repr__(self) -> str:
         """Return the names of the recommender and of the student model."""
@@ -76,7 +76,8 @@ class EnginePolicy:
     def bind(self, course: Course) -> Self:
         """Return a copy for the bank of a course. Raises EngineError for skills that are no outcomes of the bank."""
         twin = copy.copy(self)
-        twin._know(course, is_bank=len(course.items) > 0)
+        twin._num_los, twin._is_bank = course.num_los, len(course.items) > 0
+        twin._cells = cells_of(self.catalogue, course)
         return twin
 
     def start(self, n: int) -> EngineState:
@@ -88,7 +89,7 @@ class EnginePolicy:
         situation = self._situation(view, state, draws)
         chosen = self.recommender.choose(situation, 1).items[:, 0]
         others = draws.integers(len(self.catalogue))
-        actions = self._cells.action[np.where(chosen >= 0, chosen, others)]
+        actions = self.cells.action[np.where(chosen >= 0, chosen, others)]
         return actions, self._odds(situation)[np.arange(view.num_lanes), actions]
 
     def probabilities(self, view: View, state: EngineState, draws: PolicyDraws | None = None) -> Doubles:
@@ -98,7 +99,7 @@ class EnginePolicy:
     def learn(self, state: EngineState, transitions: Transitions) -> None:
         """Update the student model by the responses, in place."""
         x = transitions
-        numbers = self._cells.by_item[x.items] if self._is_bank else self._cells.by_action[x.actions]
+        numbers = self.cells.by_item[x.items] if self._is_bank else self.cells.by_action[x.actions]
         known = x.active & (numbers >= 0)
         items = np.where(known, self.model.items[numbers], -1)
         correct = np.where(x.asks, x.correct, NOT_ANSWERED)
@@ -106,11 +107,12 @@ class EnginePolicy:
         state.interactions[x.active] += 1
         state.last[x.active] = numbers[x.active]
 
-    def _know(self, course: Course, *, is_bank: bool) -> None:
-        """Compute the correspondence to a course; `is_bank` tells whether its items are those of a bank."""
-        self._num_los, self._is_bank = course.num_los, is_bank
-        self._cells = cells_of(self.catalogue, course)
-        self._fallback = np.bincount(self._cells.action, minlength=len(self._cells.by_action)) / len(self.catalogue)
+    @property
+    def cells(self) -> Cells:
+        """Correspondence of items; without a bank, skills are outcomes by number. Raises EngineError."""
+        if self._cells is None:
+            self._cells = cells_of(self.catalogue, nominal_course(self.catalogue.skills))
+        return self._cells
 
     def _situation(self, view: View, state: EngineState, draws: PolicyDraws | None) -> Situation:
         """Return what the recommender knows of the learners."""
@@ -124,8 +126,16 @@ class EnginePolicy:
         words: Words = np.zeros((n, 4), np.uint32)
         if draws is not None:
             words = np.stack([draws.words() for _ in range(4)], axis=1)
-        progress = replace(
-            Progress.start(n), decisions=state.interactions, interactions=state.interactions, last=state.last
+        nan, none = np.full(n, np.nan), np.full((n, 1), -1, np.int32)  # every item that was shown has its response
+        progress = Progress(
+            decisions=state.interactions,
+            interactions=state.interactions,
+            last=state.last,
+            first_time=nan,
+            last_time=nan,
+            shown=none,
+            counts=0 * none,
+            trials=[[]] * n,
         )
         ready = self.catalogue.graph.ready(mastery, self.threshold)
         return Situation(
@@ -134,8 +144,12 @@ class EnginePolicy:
 
     def _odds(self, situation: Situation) -> Doubles:
         """Return the probability of each action in each lane, (N, A)."""
-        odds = self.recommender.shares(situation, self._cells.action, len(self._cells.by_action))
-        return np.where(odds.any(axis=1, keepdims=True), odds, self._fallback)
+        action, size = self.cells.action, len(self.cells.by_action)
+        odds = self.recommender.shares(situation, action, size)
+        empty = ~odds.any(axis=1)
+        if empty.any():
+            odds[empty] = np.bincount(action, minlength=size) / len(action)
+        return odds
 
 
 def of_directory(directory: str) -> EnginePolicy:

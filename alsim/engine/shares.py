@@ -35,27 +35,33 @@ def write_shares(
     """
     num_classes = len(start) - 1
     is_mixed = np.zeros(num_classes, np.bool_)  # the scores of its items may differ
+    best = np.empty(num_classes)
     for i in range(len(scores)):
         _mark(is_mixed, of, shown[i], True)
         _mark(is_mixed, of, above[i], True)
-        best, total = -np.inf, 0
+        highest, total = -np.inf, 0
         for c in range(num_classes):
-            if scores[i, c] == -np.inf or (not is_mixed[c] and scores[i, c] <= best):
-                continue
-            for place in range(start[c], start[c + 1] if is_mixed[c] else start[c] + 1):
-                value = _value(item[place], scores[i, c], is_mixed[c], shown[i], counts[i], above[i], factor, step)
-                best = max(best, value)
-        shares[i, :] = 0.0
-        for c in range(num_classes):
-            if scores[i, c] == -np.inf or (not is_mixed[c] and scores[i, c] < best):
-                continue
-            for place in range(start[c], start[c + 1]):
-                value = _value(item[place], scores[i, c], is_mixed[c], shown[i], counts[i], above[i], factor, step)
-                if value == best and value > -np.inf:
-                    shares[i, groups[item[place]]] += 1.0
-                    total += 1
+            best[c] = scores[i, c]
+            if is_mixed[c] and scores[i, c] > -np.inf:
+                best[c] = -np.inf
+                for place in range(start[c], start[c + 1]):
+                    value = _value(item[place], scores[i, c], shown[i], counts[i], above[i], factor, step)
+                    best[c] = max(best[c], value)
+            highest = max(highest, best[c])
         for g in range(shares.shape[1]):
-            shares[i, g] /= max(total, 1)
+            shares[i, g] = 0.0
+        for c in range(num_classes):
+            if best[c] == highest and highest > -np.inf:
+                for place in range(start[c], start[c + 1]):
+                    it = item[place]
+                    if not is_mixed[c] or highest == _value(
+                        it, scores[i, c], shown[i], counts[i], above[i], factor, step
+                    ):
+                        shares[i, groups[it]] += 1.0
+                        total += 1
+        for g in range(shares.shape[1]):
+            if shares[i, g] > 0.0:
+                shares[i, g] /= total
         _mark(is_mixed, of, shown[i], False)
         _mark(is_mixed, of, above[i], False)
 
@@ -70,12 +76,8 @@ def _mark(flags: Bools, of: Ints, items: Ints, value: bool) -> None:
 
 
 @rule
-def _value(
-    item: int, score: float, is_mixed: bool, shown: Ints, counts: Ints, above: Ints, factor: float, step: float
-) -> float:
+def _value(item: int, score: float, shown: Ints, counts: Ints, above: Ints, factor: float, step: float) -> float:
     """Return the score of an item, -inf if it is above."""
-    if not is_mixed:
-        return score
     for k in range(len(above)):
         if above[k] == item:
             return -np.inf
