@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class EngineModel:
     def __init__(self, model: Any, catalogue: Catalogue) -> None:
         self.model = _resolved(model, catalogue)
         items = self.model.items
+        self.graph = catalogue.graph
+        """Graph of skills."""
         self.items: Longs = _item_numbers(items, catalogue)
         """Item of the model for each item of the catalogue, (I,): a question by what it assesses, a content by what it
         teaches; -1 for a content that the model does not know."""
@@ -68,6 +70,11 @@ class EngineModel:
         known = {self.columns[self._skills[skill]]: p for skill, p in mastery.items() if skill in self._skills}
         if callable(place) and known:
             place(students, np.array(list(known), np.int64), np.array(list(known.values())))
+
+    def new_students(self, names: Sequence[str]) -> Students:
+        """Return the state of students without events; the model may know more of some of them by name."""
+        personal = getattr(self.model, "start_of", None)
+        return personal(list(names)) if callable(personal) else self.model.start(len(names))
 
     def mastery(self, students: Students) -> Doubles:
         """Return the mastery of each skill of the graph, (n, K)."""

@@ -140,10 +140,8 @@ class History:
 
     def _start_of_model(self) -> tuple[Students, Doubles]:
         """Return the states of the student model before the first interaction, and the mastery (n, K)."""
-        model, names = self._model, list(self._situation.students)
-        start_of = getattr(model.model, "start_of", None)
-        students = start_of(names) if callable(start_of) else model.model.start(len(names))
-        return students, model.mastery(students)
+        students = self._model.new_students(self._situation.students)
+        return students, self._model.mastery(students)
 
     def observation(self, mastery: Doubles) -> Floats:
         """Return observations (n, K + 2) of kind "mastery" (clause S8.1)."""

@@ -132,7 +132,7 @@ class RedisStore(Store):
         """Return the shared counters with some names, 0 for unknown ones."""
         if not names:
             return []
-        fields = [*map(_bytes, names)]
+        fields = [_bytes(name) for name in names]
         shards = self._pipelined("HMGET", [(self._counters(k), *fields) for k in range(self._shards)])
         return [sum(int(value or 0) for value in values) for values in zip(*shards, strict=True)]
 

@@ -106,18 +106,16 @@ class SQLiteStore(Store):
 
     def read_counters(self, names: Sequence[str]) -> list[int]:
         """Return the shared counters with some names, 0 for unknown ones: all at one moment."""
-        stored = [*map(_text, names)]
+        found: dict[str, int] = {}
 
-        def read(execute: Execute) -> dict[Any, int]:
-            found: dict[Any, int] = {}
-            for begin in range(0, len(stored), MOST_NAMES):
-                part = stored[begin : begin + MOST_NAMES]
+        def read(execute: Execute) -> None:
+            for begin in range(0, len(names), MOST_NAMES):
+                part = [_text(name) for name in names[begin : begin + MOST_NAMES]]
                 query = f"SELECT name, value FROM counters WHERE name IN ({', '.join('?' * len(part))})"
-                found.update(execute(query, part).fetchall())
-            return found
+                found.update((_name(name), value) for name, value in execute(query, part).fetchall())
 
-        found = self._reader.snapshot(read) if stored else {}
-        return [found.get(name, 0) for name in stored]
+        self._reader.snapshot(read)
+        return [found.get(name, 0) for name in names]
 
     def set_counters(self, counters: Mapping[str, int]) -> None:
         """Replace all shared counters."""
