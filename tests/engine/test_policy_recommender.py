@@ -25,9 +25,10 @@ CATALOGUE = [
     *(question(f"{skill}{k}", skill, difficulty=b) for skill in COURSE for k, b in enumerate([-1.0, 0.0, 0.2, 1.0])),
     *(content(f"{skill}-{m}", skill, modality=m) for skill in COURSE for m in MODALITIES[:3]),
 ]
-REFUSED = {"oracle", "student"}
+NEED_ARGUMENTS = {"oracle", "student", "engine"}
+"""Policies that read the truth, or a file."""
 NAMES = {
-    **{name: f"policy:{name}" for name in POLICIES if name not in REFUSED},
+    **{name: f"policy:{name}" for name in POLICIES if name not in NEED_ARGUMENTS},
     "epsilon-greedy": "policy:epsilon-greedy:zpdes:0.2",
     "mix": "policy:mix:rules=0.6,ucb1=0.4",
 }
