@@ -76,7 +76,7 @@ class Recommendation:
 
     @property
     def reason(self) -> str:
-        """Why it was chosen."""
+        """Reason of the choice, a sentence."""
         return self._decisions.reason(self._row, self._rank)
 
     @property
