@@ -37,7 +37,7 @@ engine = Application(
     ),
     subcommand_metavar="COMMAND ...",
 )
-app.add_typer(engine)
+app.add_typer(engine, name="engine")
 
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="Directory of an engine, as alsim engine init writes it.")
