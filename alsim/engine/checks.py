@@ -84,6 +84,16 @@ def checked_seconds(seconds: Any) -> float | None:
     return float(seconds)
 
 
+def checked_satisfaction(rating: Any) -> float | None:
+    """Return a rating, or None. Raises EngineError unless it is a finite number."""
+    if rating is None:
+        return None
+    valid = isinstance(rating, int | float | np.integer | np.floating) and not isinstance(rating, bool)
+    if not valid or not math.isfinite(rating):
+        raise EngineError(f"satisfaction must be a finite number, or None; got {describe(rating)}")
+    return float(rating)
+
+
 def checked_time(time: Any) -> float | None:
     """Return a time as seconds since 1970, None for now. Raises EngineError."""
     if time is None:
@@ -103,6 +113,7 @@ __all__ = [
     "check_text",
     "checked_correct",
     "checked_ranks",
+    "checked_satisfaction",
     "checked_seconds",
     "checked_seed",
     "checked_student",

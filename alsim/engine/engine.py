@@ -18,6 +18,7 @@ from alsim.engine.checks import (
     check_text,
     checked_correct,
     checked_ranks,
+    checked_satisfaction,
     checked_seconds,
     checked_seed,
     checked_student,
@@ -260,6 +261,7 @@ class AdaptiveEngine:
         key: str | None = None,
         time: Time = None,
         seconds: float | None = None,
+        satisfaction: float | None = None,
     ) -> Processed:
         """Update what is known of a student by the answer to a question, and log it.
 
@@ -270,6 +272,9 @@ class AdaptiveEngine:
                  what the first call returned
         time     seconds since 1970, or a datetime; None is now
         seconds  response time, seconds; None if unknown
+        satisfaction
+                 rating that the student gave with it, on the scale of the application; None without one. It is logged
+                 for audits, and changes nothing else
 
         Raises UnknownName for an item that the catalogue does not have, KeyConflict for a key of another request,
         DeletedStudent, OutOfOrder for a time before the last event, and EngineError for invalid arguments.
@@ -278,10 +283,17 @@ class AdaptiveEngine:
         if not self.catalogue.is_question[number]:
             raise EngineError(f"the item {item!r} is a content and has no answer: use process_content")
         right = checked_correct(correct, item, partial=self.model.partial_credit)
-        return self._process(student, number, right, key, time, checked_seconds(seconds))
+        return self._process(student, number, right, key, time, checked_seconds(seconds), satisfaction)
 
     def process_content(
-        self, student: str, item: str, *, key: str | None = None, time: Time = None, seconds: float | None = None
+        self,
+        student: str,
+        item: str,
+        *,
+        key: str | None = None,
+        time: Time = None,
+        seconds: float | None = None,
+        satisfaction: float | None = None,
     ) -> Processed:
         """Update what is known of a student who has studied a content, and log it.
 
@@ -293,22 +305,29 @@ class AdaptiveEngine:
         number = self.catalogue.number(item)
         if self.catalogue.is_question[number]:
             raise EngineError(f"the item {item!r} is a question: use process_response with the answer")
-        return self._process(student, number, NOT_ANSWERED, key, time, checked_seconds(seconds))
+        return self._process(student, number, NOT_ANSWERED, key, time, checked_seconds(seconds), satisfaction)
 
     def _process(
-        self, student: str, item: int, correct: float, key: str | None, time: Time, seconds: float | None
+        self,
+        student: str,
+        item: int,
+        correct: float,
+        key: str | None,
+        time: Time,
+        seconds: float | None,
+        satisfaction: float | None,
     ) -> Processed:
         """Make the change of an interaction, again while others change the student."""
-        name, moment = checked_student(student), checked_time(time)
+        name, moment, rating = checked_student(student), checked_time(time), checked_satisfaction(satisfaction)
         if key is not None:
             check_text("key", key)
-        request = _digest_of([self._ids[item], correct, moment, seconds])
+        request = _digest_of([self._ids[item], correct, moment, seconds, rating])
         for _ in range(ATTEMPTS):
             stored = self.store.load(name, key)
             if stored.answer is not None:
                 return _first_answer(stored.answer, request, key)
             with self._lock.reading():
-                change, processed = self._interact(name, stored, item, correct, moment, seconds)
+                change, processed = self._interact(name, stored, item, correct, moment, seconds, rating)
                 if key is not None:
                     answer = Answer(request, json.dumps(processed._asdict()).encode())
                     change = change._replace(key=key, answer=answer)
@@ -317,7 +336,14 @@ class AdaptiveEngine:
         raise self._busy(name)
 
     def _interact(
-        self, name: str, stored: Stored, item: int, correct: float, moment: float | None, seconds: float | None
+        self,
+        name: str,
+        stored: Stored,
+        item: int,
+        correct: float,
+        moment: float | None,
+        seconds: float | None,
+        satisfaction: float | None,
     ) -> tuple[Commit, Processed]:
         """Return the change of a student by one interaction, and its result."""
         record = self._current(name, stored)
@@ -327,6 +353,8 @@ class AdaptiveEngine:
         entry: dict[str, Any] = {"event": kind, "time": now, "item": self._ids[item], "seconds": seconds}
         if correct != NOT_ANSWERED:
             entry |= {"correct": correct, "chance": self._chance(students, item)}
+        if satisfaction is not None:
+            entry["satisfaction"] = satisfaction
         entry["model"] = self.digest
         counts = self._advance(students, progress, item, correct, now)
         skills = self.catalogue.taught if correct == NOT_ANSWERED else self.catalogue.assessed
@@ -403,7 +431,7 @@ class AdaptiveEngine:
         found = list(events.events_of(self.store.entries(checked_student(student))))
         for event in found:
             if "ready" in event and event["catalogue"] == self.catalogue.digest:
-                event["ready"] = self._named(self._unpacked(event["ready"]))
+                event["ready"] = self._named(self.unpacked(event["ready"]))
         return found
 
     def export(self, student: str) -> dict[str, Any]:
@@ -602,7 +630,7 @@ class AdaptiveEngine:
         """Return the names of the skills of a mask (K,)."""
         return [self.catalogue.skills[k] for k in np.flatnonzero(mask).tolist()]
 
-    def _unpacked(self, text: str) -> Bools:
+    def unpacked(self, text: str) -> Bools:
         """Return the mask (K,) of ready skills in an event."""
         packed = np.frombuffer(bytes.fromhex(text), np.uint8)
         return np.unpackbits(packed, count=len(self.catalogue.skills)).astype(np.bool_)

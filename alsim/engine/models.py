@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class EngineModel:
     def __init__(self, model: Any, catalogue: Catalogue) -> None:
         self.model = _resolved(model, catalogue)
         items = self.model.items
+        self.graph = catalogue.graph
+        """Graph of skills."""
         self.items: Longs = _item_numbers(items, catalogue)
         """Item of the model for each item of the catalogue, (I,): a question by what it assesses, a content by what it
         teaches; -1 for a content that the model does not know."""
@@ -59,6 +62,11 @@ class EngineModel:
     def read_score(self, score: float) -> float:
         """Return a score as the model reads it: without partial credit, 1 from one half on, and else 0."""
         return score if self.partial_credit or score in (0, 1, NOT_ANSWERED) else int(score >= 0.5)
+
+    def new_students(self, names: Sequence[str]) -> Students:
+        """Return the state of students without events; the model may know more of some of them by name."""
+        personal = getattr(self.model, "start_of", None)
+        return personal(list(names)) if callable(personal) else self.model.start(len(names))
 
     def mastery(self, students: Students) -> Doubles:
         """Return the mastery of each skill of the graph, (n, K)."""

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from alsim.engine.catalogue import Catalogue, Members
+from alsim.engine.errors import EngineError
 from alsim.engine.models import EngineModel
 from alsim.engine.progress import Progress, Trial
 from alsim.engine.randomness import decision_words
 from alsim.engine.selection import Choice
-from alsim.types import Bools, Doubles, Keys, Longs, Words, short_repr
+from alsim.types import Bools, Doubles, Ints, Keys, Longs, Words, short_repr
 
 Counts = tuple[tuple[str, int], ...]
 """Changes of the counters that all students share: pairs of name and addend."""
@@ -45,6 +46,26 @@ class Situation(NamedTuple):
     """Function that returns the shared counters with some names, 0 for unknown ones: one call of the store."""
     log: Callable[[int], list[dict[str, Any]]]
     """Function that returns the entries of the log of student i, oldest first: one call of the store."""
+
+    @classmethod
+    def without_store(
+        cls, mastery: Doubles, threshold: float, progress: Progress, words: Words, seed: int, model: EngineModel
+    ) -> Situation:
+        """Return the situation of n students without names, without a log, and with counters of 0."""
+        n = len(mastery)
+        return cls(
+            students=[""] * n,
+            mastery=mastery,
+            ready=model.graph.ready(mastery, threshold),
+            threshold=threshold,
+            progress=progress,
+            now=np.zeros(n).tolist(),
+            words=words,
+            seed=seed,
+            model=model,
+            counters=lambda names: [0] * len(names),
+            log=lambda i: [],
+        )
 
     @property
     def salts(self) -> Keys:
@@ -97,6 +118,17 @@ class Recommender(ABC):
 
         ready  (K,) True for the skills that the student is ready for
         """
+
+    def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
+        """Return the probability that the next item is in each group of items, (n, G).
+
+        groups, size  (I,) group of each item, and the number of groups G; with one group per item, the result has the
+                      propensities of all candidates
+        above         (n, r) items that were chosen before in the same decision, -1 after the last; None: no items
+
+        A row without candidates is 0. Raises EngineError for a recommender whose probabilities are unknown.
+        """
+        raise EngineError(f"the policy {self.name!r} does not compute the probabilities of all candidates: use 'guide'")
 
     def reason(self, skill: int, mastery: float) -> str:
         """Return why an item was chosen.
