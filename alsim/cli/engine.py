@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MODELS = ("bkt", "irt", "elo", "glicko")
 """Models without a fit, for shell completion, which does not load the engine."""
-POLICIES = ("guide",)
+POLICIES = ("guide", "alosi", "thompson")
 """Recommenders, for shell completion."""
 
 engine = Application(

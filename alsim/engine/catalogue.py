@@ -122,14 +122,15 @@ class Catalogue:
         Raises EngineError, which names the file.
         """
         from alsim.engine.catalogue_files import read_items
-        from alsim.engine.graph_files import read_graph
+        from alsim.engine.graph_files import bounded_errors, read_graph
 
         skills = read_graph(graph) if isinstance(graph, str | Path) else SkillGraph.read(graph)
         items = read_items(path, inside=inside)
-        try:
-            return cls(items, skills)
-        except EngineError as error:
-            raise type(error)(f"{path}: {error}") from None
+        with bounded_errors():
+            try:
+                return cls(items, skills)
+            except EngineError as error:
+                raise type(error)(f"{path}: {error}") from None
 
     @classmethod
     def of_bank(cls, bank: Bank, curriculum: Any = ()) -> Catalogue:

@@ -11,7 +11,7 @@ from typing import Any
 
 from alsim.engine.catalogue import BOUNDS, TYPES, Item, read_item
 from alsim.engine.errors import EngineError
-from alsim.engine.graph_files import SEPARATORS, file_error, is_plain, separated
+from alsim.engine.graph_files import SEPARATORS, bounded_errors, file_error, is_plain, separated, titles
 from alsim.errors import AlsimError, closest_name
 from alsim.types import MODALITIES
 from alsim.utils.files import to_json
@@ -42,7 +42,8 @@ def read_items(path: str | Path, *, inside: Path | None = None, source: Path | N
     misspelled ones. Raises EngineError, which names file, row or item, field, value and cure.
     """
     read = _of_json if Path(path).suffix.lower() == ".json" else _of_table
-    return read(Path(path) if source is None else source, inside)
+    with bounded_errors():
+        return read(Path(path) if source is None else source, inside)
 
 
 def items_file(items: Iterable[Item]) -> tuple[str, bytes]:
@@ -113,7 +114,7 @@ def _of_table(file: Path, inside: Path | None) -> tuple[Item, ...]:
     if "id" not in names or not {*SKILLS} & {*names}:
         missing = "id" if "id" not in names else " or ".join(SKILLS)
         raise EngineError(
-            f"{file}: there is no column {missing}; the columns are {', '.join(cells.header)}; expected "
+            f"{file}: there is no column {missing}; the columns are {titles(cells)}; expected "
             f"{', '.join(BASIC)}, and optionally {', '.join(Item._fields[4:])}"
         )
     columns = [(k, name) for k, name in enumerate(names) if name in Item._fields]

@@ -57,11 +57,20 @@ def checked_threshold(threshold: Any) -> float:
     return float(threshold)
 
 
-def checked_correct(correct: Any, item: str) -> int:
-    """Return an answer as 1 or 0. Raises EngineError."""
-    if not isinstance(correct, bool | int | float | np.bool_ | np.integer | np.floating) or correct not in (0, 1):
-        raise EngineError(f"correct must be True or False (1 or 0); got {describe(correct)} for the item {item!r}")
-    return int(correct)
+def checked_correct(correct: Any, item: str, *, partial: bool = False) -> float:
+    """Return an answer as 1 or 0, or a score in [0, 1] if `partial`. Raises EngineError."""
+    is_number = isinstance(correct, bool | int | float | np.bool_ | np.integer | np.floating)
+    if is_number and correct in (0, 1):
+        return int(correct)
+    if partial and is_number and 0 < correct < 1:
+        return float(correct)
+    if is_number and 0 < correct < 1:
+        raise EngineError(
+            f"correct must be True or False (1 or 0); got {describe(correct)} for the item {item!r}: only a student "
+            "model with partial credit, such as 'alosi', reads scores between 0 and 1"
+        )
+    expected = "True or False, or a score in [0, 1]" if partial else "True or False (1 or 0)"
+    raise EngineError(f"correct must be {expected}; got {describe(correct)} for the item {item!r}")
 
 
 def checked_seconds(seconds: Any) -> float | None:

@@ -18,7 +18,7 @@ from alsim.engine.catalogue_files import items_file, read_items
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.engine_settings import MAIN, EngineSettings, is_own, read_settings, settings_text
 from alsim.engine.errors import EngineError
-from alsim.engine.graph_files import graph_file, read_graph
+from alsim.engine.graph_files import bounded_errors, graph_file, read_graph
 from alsim.engine.models import DEFAULTS
 from alsim.engine.stores import ADDRESSES
 from alsim.utils.file_groups import arrays_name, finish_group, read_group, replace_group
@@ -145,10 +145,11 @@ def _read(folder: Path, path_of: Callable[[str], Path]) -> Parts:
     skills, items = _one(folder, GRAPHS, path_of), _one(folder, CATALOGUES, path_of)
     graph = read_graph(folder / skills, inside=folder, source=path_of(skills))
     listed = read_items(folder / items, inside=folder, source=path_of(items))
-    try:
-        return Parts(settings, Catalogue(listed, graph))
-    except EngineError as error:
-        raise type(error)(f"{folder / items}: {error}") from None
+    with bounded_errors():
+        try:
+            return Parts(settings, Catalogue(listed, graph))
+        except EngineError as error:
+            raise type(error)(f"{folder / items}: {error}") from None
 
 
 def _one(folder: Path, names: tuple[str, ...], path_of: Callable[[str], Path]) -> str:

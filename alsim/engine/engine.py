@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alsim.engine import events
 from alsim.engine.catalogue import Catalogue, hash_of
@@ -28,16 +28,24 @@ from alsim.engine.checks import (
 from alsim.engine.errors import DeletedStudent, EngineError, KeyConflict, StoreError, UnknownStudent
 from alsim.engine.models import EngineModel
 from alsim.engine.progress import Progress, remove_shown, set_time, show, times, with_shown
+from alsim.engine.randomness import decision_words
 from alsim.engine.recommendation import Decisions, Processed, Recommendation
-from alsim.engine.recommenders import Situation, make_recommender
+from alsim.engine.recommenders import Counts, Interaction, Situation, make_recommender
 from alsim.engine.selection import Choice
+from alsim.engine.shared_lock import SharedLock
+from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of
 from alsim.engine.stores import Answer, Commit, Store, Stored, open_store
 from alsim.engine.students import StudentCodec
 from alsim.models.student.base import NOT_ANSWERED, Students
-from alsim.numerics.philox import random_words
-from alsim.types import Bools, Doubles, Purpose, Words, u32, u64
+from alsim.types import Bools, Doubles
 from alsim.utils.collection import paused_collection
 
+if TYPE_CHECKING:
+    from alsim.engine.quiz import Quiz
+    from alsim.engine.quiz_choice import QuizDesign
+    from alsim.engine.recalibration import Recalibration, Refitting
+
+Result = TypeVar("Result")
 CHUNK = 128
 """Number of students that are processed together: their arrays fit in the L2 cache."""
 ATTEMPTS = 1000
@@ -50,12 +58,14 @@ class AdaptiveEngine:
     graph      {skill: list of its prerequisites}, SkillGraph or Curriculum
     catalogue  items: mappings with `id, skills_taught, skills_assessed, type` and the other fields of `Item`; or a
                Catalogue, whose graph is then used if `graph` is None
-    model      "bkt", "irt", "elo" or "glicko", a file with a fit or a student model, a fit, or a StudentModel
+    model      "bkt", "alosi", "irt", "elo" or "glicko", a file with a fit or a student model, a fit, or a StudentModel
     store      "memory", "sqlite:PATH", "redis://HOST:PORT/DB", or a Store
-    policy     name of the recommender, a key of `alsim.engine.recommenders.PRESETS`
+    policy     recommender: a preset such as "guide" or "thompson", "policy:NAME" with any name of `make_policy`,
+               "module:Class" of a Recommender or of a policy, or such a class or object
     seed       seed of the random choices among items, in [0, 2**64)
     threshold  mastery from which a skill counts as mastered, in (0, 1]
 
+    A model that `recalibrate` has put into the store replaces the one that is passed, if it was made from it.
     The log of a student's events is the truth. The state is a cache, and is made again from the log if it belongs to
     another model or catalogue. Several threads, and several engines, may use one store.
     Raises EngineError for invalid arguments.
@@ -68,7 +78,7 @@ class AdaptiveEngine:
         *,
         model: Any = "bkt",
         store: str | Store = "memory",
-        policy: str = "guide",
+        policy: Any = "guide",
         seed: int = 0,
         threshold: float = 0.9,
     ) -> None:
@@ -78,16 +88,23 @@ class AdaptiveEngine:
             self.catalogue = Catalogue(catalogue.items if isinstance(catalogue, Catalogue) else catalogue, graph)
         self.seed, self.threshold = checked_seed(seed), checked_threshold(threshold)
         self.recommender = make_recommender(policy, self.catalogue)
-        self._use(EngineModel(model, self.catalogue))
+        self._lock = SharedLock()
         self.store = open_store(store)
+        own = EngineModel(model, self.catalogue)
+        self._base, self._source = own.model, source_of(model, own.model)
+        self._pointer: Pointer | None = None
+        self._use(own)
+        self.refresh()
+
+    _design: QuizDesign | None
 
     def __repr__(self) -> str:
         return f"<AdaptiveEngine: {self.recommender.name}, {type(self.model.model).__name__}, {self.store!r}>"
 
     @property
     def digest(self) -> str:
-        """Digest of model and catalogue, 16 hexadecimal digits."""
-        return f"{self.model.digest:016x}"
+        """Digest of what states depend on: model, catalogue, and a recommender that observes; 16 hexadecimal digits."""
+        return f"{self._codec.digest:016x}"
 
     # ── what a student knows ────────────────────────────────────────────────────────────────────
 
@@ -143,8 +160,9 @@ class AdaptiveEngine:
         found: list[list[Recommendation]] = [[]] * len(names)
         waiting = list(range(len(names)))
         for _ in range(ATTEMPTS):
-            changes, made = self._decide([names[i] for i in waiting], n, moment)
-            done = self.store.commit_many(changes)
+            with self._lock.reading():
+                changes, made = self._decide([names[i] for i in waiting], n, moment)
+                done = self.store.commit_many(changes)
             for i, is_done, recommendations in zip(waiting, done, made, strict=True):
                 if is_done:
                     found[i] = recommendations
@@ -162,7 +180,7 @@ class AdaptiveEngine:
         now = times(names, progress, moment)
         mastery = self.model.mastery(students)
         ready = self.catalogue.graph.ready(mastery, self.threshold)
-        situation = self._situation(names, mastery, ready, progress)
+        situation = self._situation(names, mastery, ready, progress, now)
         choice = self.recommender.choose(situation, n)
         made = self._recommendations(situation, choice)
         entries = self._shown_entries(situation, choice, now)
@@ -174,7 +192,9 @@ class AdaptiveEngine:
         ]
         return changes, made
 
-    def _situation(self, names: Sequence[str], mastery: Doubles, ready: Bools, progress: Progress) -> Situation:
+    def _situation(
+        self, names: Sequence[str], mastery: Doubles, ready: Bools, progress: Progress, now: list[float]
+    ) -> Situation:
         """Return what the recommender knows of students."""
         return Situation(
             students=names,
@@ -182,9 +202,11 @@ class AdaptiveEngine:
             ready=ready,
             threshold=self.threshold,
             progress=progress,
-            words=decision_words(self.seed, names, progress),
+            now=now,
+            words=decision_words(self.seed, names, progress.decisions),
             seed=self.seed,
-            counters=self.store.counters,
+            model=self.model,
+            counters=self.store.read_counters,
             log=lambda i: [events.decode(entry) for entry in self.store.entries(names[i])],
         )
 
@@ -204,7 +226,8 @@ class AdaptiveEngine:
 
     def _shown_entries(self, situation: Situation, choice: Choice, now: list[float]) -> list[bytes]:
         """Return the entry of each decision. Its JSON is put together by hand: an encoder takes twice the time."""
-        common = f'"policy":"{self.recommender.name}","catalogue":"{self.catalogue.digest}","model":"{self.digest}"'
+        policy = json.dumps(self.recommender.name)
+        common = f'"policy":{policy},"catalogue":"{self.catalogue.digest}","model":"{self.digest}"'
         ready = [row.tobytes().hex() for row in np.packbits(situation.ready, axis=1)]
         columns = (
             choice.items.tolist(),
@@ -244,7 +267,7 @@ class AdaptiveEngine:
 
         student  name; a new one starts without responses
         item     id of a question, whether it was recommended or not
-        correct  True or False, 1 or 0
+        correct  True or False, 1 or 0; or a score in [0, 1] if the student model has `partial_credit`, as "alosi"
         key      idempotency key, text of 1 to 256 characters: a repetition with the same key has no effect, and returns
                  what the first call returned
         time     seconds since 1970, or a datetime; None is now
@@ -259,7 +282,7 @@ class AdaptiveEngine:
         number = self.catalogue.number(item)
         if not self.catalogue.is_question[number]:
             raise EngineError(f"the item {item!r} is a content and has no answer: use process_content")
-        right = checked_correct(correct, item)
+        right = checked_correct(correct, item, partial=self.model.partial_credit)
         return self._process(student, number, right, key, time, checked_seconds(seconds), satisfaction)
 
     def process_content(
@@ -288,7 +311,7 @@ class AdaptiveEngine:
         self,
         student: str,
         item: int,
-        correct: int,
+        correct: float,
         key: str | None,
         time: Time,
         seconds: float | None,
@@ -303,12 +326,13 @@ class AdaptiveEngine:
             stored = self.store.load(name, key)
             if stored.answer is not None:
                 return _first_answer(stored.answer, request, key)
-            change, processed = self._interact(name, stored, item, correct, moment, seconds, rating)
-            if key is not None:
-                answer = Answer(request, json.dumps(processed._asdict()).encode())
-                change = change._replace(key=key, answer=answer)
-            if self.store.commit(change):
-                return processed
+            with self._lock.reading():
+                change, processed = self._interact(name, stored, item, correct, moment, seconds, rating)
+                if key is not None:
+                    answer = Answer(request, json.dumps(processed._asdict()).encode())
+                    change = change._replace(key=key, answer=answer)
+                if self.store.commit(change):
+                    return processed
         raise self._busy(name)
 
     def _interact(
@@ -316,7 +340,7 @@ class AdaptiveEngine:
         name: str,
         stored: Stored,
         item: int,
-        correct: int,
+        correct: float,
         moment: float | None,
         seconds: float | None,
         satisfaction: float | None,
@@ -344,21 +368,52 @@ class AdaptiveEngine:
         """Return the chance of a correct answer that the model forecasts."""
         return float(self.model.model.chance(students, self.model.items[[item]])[0])
 
-    def _advance(
-        self, students: Students, progress: Progress, item: int, correct: int, now: float
-    ) -> tuple[tuple[str, int], ...]:
+    def _advance(self, students: Students, progress: Progress, item: int, correct: float, now: float) -> Counts:
         """Change state and progress of one student by an interaction, in place; return the changes of counters."""
+        is_awaited = self.recommender.observes and (progress.trials[0] or not self.catalogue.is_question[item])
+        before = self.model.mastery(students)[0] if is_awaited else None
         if (number := self.model.items[item]) >= 0:
-            self.model.model.update(students, np.array([number]), np.array([correct]))
+            self.model.model.update(students, np.array([number]), np.array([self.model.read_score(correct)]))
         progress.interactions[0] += 1
         progress.last[0] = item
         set_time(progress, now)
-        remove_shown(progress, item)
-        if not progress.trials[0] and self.catalogue.is_question[item]:
+        was_shown = remove_shown(progress, item)
+        if before is None:
             return ()
-        mastery = self.model.mastery(students)[0]
-        progress.trials[0], counts = self.recommender.observe(progress.trials[0], item, mastery, self.threshold)
+        interaction = Interaction(item, was_shown, before, self.model.mastery(students)[0], self.threshold)
+        progress.trials[0], counts = self.recommender.observe(progress.trials[0], interaction)
         return counts
+
+    # ── quizzes ─────────────────────────────────────────────────────────────────────────────────
+
+    def quiz(
+        self, student: str, length: int = 8, *, span: bool = True, best: int = 1, name: str = "diagnostic"
+    ) -> Quiz:
+        """Return a diagnostic quiz of a student: it gives one question after the other, chosen by information.
+
+        student  name; a new one starts without responses
+        length   number of questions, from 1 to 100
+        span     True for questions that span the graph: each is about the skills that are expected to say most about
+                 all skills, as a student who knows a skill knows its prerequisites; False for the questions that say
+                 most about the student under the student model
+        best     number of best questions among which each is drawn at random; 1 for the best
+        name     name of the quiz, up to 64 characters: a student has each quiz once. A started quiz is resumed where
+                 its events in the log end, with the settings of its first question
+
+        Raises EngineError for invalid arguments.
+        """
+        from alsim.engine.quiz import Quiz, checked_settings
+
+        return Quiz(self, student, checked_settings(length, span, best), name)
+
+    @property
+    def quiz_design(self) -> QuizDesign:
+        """Choice of questions for quizzes, prepared for catalogue and model."""
+        if self._design is None:
+            from alsim.engine.quiz_choice import QuizDesign
+
+            self._design = QuizDesign(self.catalogue, self.model)
+        return self._design
 
     # ── logs ────────────────────────────────────────────────────────────────────────────────────
 
@@ -407,21 +462,80 @@ class AdaptiveEngine:
         """Make the state of every student again from the log, and return the number of students.
 
         progress  function that is called with the number of students done
+
+        The counters of a recommender that observes, as "thompson", are made again from these logs. So they lose what
+        deleted students had added, and what others add meanwhile: let no responses be processed during the call.
         """
-        count = 0
+        count, totals = 0, Counter[str]()
         for name in list(self.store.students()):
             for _ in range(ATTEMPTS):
                 stored = self.store.load(name)
                 if stored.state is None:
                     break
-                if self.store.commit(Commit(name, stored.version, self._replayed(name))):
+                with self._lock.reading():
+                    state, counts = self._replayed(name)
+                    is_done = self.store.commit(Commit(name, stored.version, state))
+                if is_done:
                     count += 1
+                    for counter, addend in counts:
+                        totals[counter] += addend
                     break
             else:
                 raise self._busy(name)
             if progress is not None:
                 progress(count)
+        if self.recommender.observes:
+            prefix = self.recommender.counter_prefix
+            others = {name: value for name, value in self.store.counters().items() if not name.startswith(prefix)}
+            self.store.set_counters(others | totals)
         return count
+
+    def recalibrate(
+        self, *, held_out: float = 0.2, refit: Refitting | None = None, replay: bool = False, dry_run: bool = False
+    ) -> Recalibration:
+        """Fit the student model again to all responses in the log, use it from now on, and return a report.
+
+        held_out  share of the students, in [0, 1), on whose responses a fit to the others is scored; 0 for no scores.
+                  The model that is then used is fitted to all students
+        refit     function that returns the new model, given the log and the present model; None for that of the kind
+                  of model, see `alsim.engine.calibration.refit`
+        replay    True to make all states again at once; otherwise each is made again at its next use
+        dry_run   True for the report only
+
+        The new model is put into the store. New engines on this store use it, if they are made with the same `model`,
+        and existing ones after `refresh`. Engines with the old model continue to work: states have the digest of their
+        model, and another engine makes them again from the log. Raises EngineError for a log without responses, for
+        invalid arguments, and for a model that cannot be fitted.
+        """
+        from alsim.engine.recalibration import recalibrate
+
+        report, found = recalibrate(self, self._source, held_out, refit, is_stored=not dry_run)
+        if not dry_run:
+            with self._lock.writing():
+                self._use(EngineModel(found, self.catalogue))
+                self._pointer = read_pointer(self.store)
+            if replay:
+                self.replay()
+        return report
+
+    def refresh(self) -> bool:
+        """Use the student model that another process has put into the store by `recalibrate`, if there is a newer one.
+
+        Returns whether the model has changed. Items and skills that the stored model does not have, as new ones of the
+        catalogue, have the parameters of the model that the engine was made with. Servers call it now and then.
+        """
+        pointer = read_pointer(self.store)
+        if pointer is None or pointer == self._pointer or pointer.source != self._source:
+            return False
+        from alsim.engine.calibration import adapted
+
+        found, pointer = read_model(self.store, pointer)
+        new = EngineModel(adapted(found, self._base), self.catalogue)
+        with self._lock.writing():
+            is_new = new.digest != self.model.digest
+            self._use(new)
+            self._pointer = pointer
+        return is_new
 
     def close(self) -> None:
         """Close the store."""
@@ -430,9 +544,11 @@ class AdaptiveEngine:
     # ── states ──────────────────────────────────────────────────────────────────────────────────
 
     def _use(self, model: EngineModel) -> None:
-        """Use a student model from now on."""
+        """Use a student model from now on. Other threads must not use the engine meanwhile."""
         self.model = model
-        self._codec = StudentCodec(model.model, model.digest)
+        self._design = None
+        observed = self.recommender.counter_prefix if self.recommender.observes else ""
+        self._codec = StudentCodec(model.model, model.digest ^ (hash_of(observed) if observed else 0))
         self._ids = tuple(item.id for item in self.catalogue.items)
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
         self._kinds = "".join(events.QUESTION if asks else events.CONTENT for asks in self.catalogue.is_question)
@@ -448,28 +564,47 @@ class AdaptiveEngine:
             raise DeletedStudent(f"the student {name!r} was deleted, and its events are refused: use another name")
         if stored.state is None or self._codec.is_current(stored.state):
             return stored.state
-        return self._replayed(name)
+        return self._replayed(name)[0]
 
-    def _replayed(self, name: str) -> bytes:
-        """Return the record of a student from the log."""
+    def _replayed(self, name: str) -> tuple[bytes, Counts]:
+        """Return the record of a student from the log, and the changes of counters on the way."""
         students, progress = self._codec.decode([name], [None])
+        counts: Counts = ()
         for entry in map(events.decode, self.store.entries(name)):
             if entry["event"] == events.SHOWN:
                 items = [self.catalogue.index.get(item, -1) for item in entry["items"]]
                 show(progress.shown, progress.counts, np.array([items], np.int32).reshape(1, -1))
                 progress.decisions[0] += 1
                 set_time(progress, entry["time"])
+            elif entry["event"] == events.PLACED:
+                self.model.raise_mastery(students, entry["mastery"])
+                set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
-                self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
-        return self._codec.encode([name], students, progress)[0]
+                counts += self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
+        return self._codec.encode([name], students, progress)[0], counts
+
+    def _loaded(self, name: str) -> tuple[Stored, bytes | None, Students, Progress]:
+        """Return what the store has of a student, the current record, and the state and progress in it."""
+        (stored,), (record,) = self._load([name])
+        return stored, record, *self._codec.decode([name], [record])
+
+    def _retried(self, name: str, attempt: Callable[[], tuple[Commit | None, Result]]) -> Result:
+        """Return the result of a function after its change, if any, has been made; again while others change."""
+        for _ in range(ATTEMPTS):
+            with self._lock.reading():
+                change, result = attempt()
+                if change is None or self.store.commit(change):
+                    return result
+        raise self._busy(name)
 
     def _knowledge(self, student: str) -> tuple[Doubles, Bools]:
         """Return the mastery of a student, and whether each skill was practised, (K,) each."""
         name = checked_student(student)
-        _, records = self._load([name])
-        students, _ = self._codec.decode([name], records)
-        touched = self._codec.touched([name], students)[0]
-        return self.model.mastery(students)[0], touched[self.model.columns]
+        with self._lock.reading():
+            _, records = self._load([name])
+            students, _ = self._codec.decode([name], records)
+            touched = self._codec.touched([name], students)[0]
+            return self.model.mastery(students)[0], touched[self.model.columns]
 
     def _known(self, student: str) -> str:
         """Return the name of a student with events. Raises UnknownStudent."""
@@ -496,19 +631,6 @@ class AdaptiveEngine:
 
 _text = lru_cache(4096)(float.__repr__)
 """Function that returns a number as JSON."""
-
-
-def decision_words(seed: int, names: Sequence[str], progress: Progress) -> Words:
-    """Return the random words of the next decision of each student, (n, 4).
-
-    They are a pure function of the seed, the name of the student and the number of decisions before (clause S11.1).
-    """
-    hashes: NDArray[np.uint64] = np.array([hash_of(name) for name in names], np.uint64)
-    low, high = (hashes & u64(0xFFFFFFFF)).astype(np.uint32), (hashes >> u64(32)).astype(np.uint32)
-    words = np.empty(4 * len(names), np.uint32)
-    keys = np.full(len(names), seed, np.uint64)
-    random_words(progress.decisions.astype(np.uint32), high, low, u32(Purpose.ENGINE), keys, words)
-    return words.reshape(-1, 4)
 
 
 def _first_answer(answer: Answer, request: bytes, key: str | None) -> Processed:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ SEPARATORS = ";|,"
 """Separators of several skills in one cell; the first is written."""
 SKILL, PREREQUISITES = "skill", "prerequisites"
 """Columns of a table with one row per skill."""
+MAX_MESSAGE = 2000
+"""Characters of an error."""
+MAX_TITLES = 20
+"""Number of columns that a message lists."""
 PARENT, CHILD = "parent", "child"
 """Columns of a table with one row per prerequisite."""
 
@@ -38,11 +43,12 @@ def read_graph(path: str | Path, *, inside: Path | None = None, source: Path | N
     file = Path(path)
     suffix = file.suffix.lower()
     read = _of_json if suffix == ".json" else _of_toml if suffix == ".toml" else _of_table
-    parents = read(file if source is None else source, inside)
-    try:
-        return SkillGraph(parents)
-    except EngineError as error:
-        raise type(error)(f"{file}: {error}") from None
+    with bounded_errors():
+        parents = read(file if source is None else source, inside)
+        try:
+            return SkillGraph(parents)
+        except EngineError as error:
+            raise type(error)(f"{file}: {error}") from None
 
 
 def graph_table(graph: SkillGraph) -> bytes | None:
@@ -72,6 +78,26 @@ def separated(cell: str) -> list[str]:
     for separator in SEPARATORS[1:]:
         cell = cell.replace(separator, SEPARATORS[0])
     return [name for part in cell.split(SEPARATORS[0]) if (name := part.strip())]
+
+
+@contextmanager
+def bounded_errors() -> Iterator[None]:
+    """Shorten the messages of errors within the context: names in files can have any length."""
+    try:
+        yield
+    except EngineError as error:
+        text = str(error)
+        if len(text) <= MAX_MESSAGE:
+            raise
+        raise type(error)(f"{text[:MAX_MESSAGE]}...") from None
+
+
+def titles(cells: Cells) -> str:
+    """Return the first columns of a table, for messages."""
+    more = len(cells.header) - MAX_TITLES
+    return ", ".join(f"{title:.40}" for title in cells.header[:MAX_TITLES]) + (
+        f" and {more:,} more" if more > 0 else ""
+    )
 
 
 def file_error(file: Path, error: Exception, expected: str) -> EngineError:
@@ -112,9 +138,7 @@ def _of_table(file: Path, inside: Path | None) -> Mapping[str, list[str]]:
         return _of_skills(cells, columns)
     if PARENT in columns and CHILD in columns:
         return _of_pairs(cells, columns)
-    raise EngineError(
-        f"{file}: expected the columns skill and prerequisites, or parent and child; got {', '.join(cells.header)}"
-    )
+    raise EngineError(f"{file}: expected the columns skill and prerequisites, or parent and child; got {titles(cells)}")
 
 
 def _of_skills(cells: Cells, columns: Mapping[str, str]) -> Mapping[str, list[str]]:
@@ -153,4 +177,4 @@ def _of_pairs(cells: Cells, columns: Mapping[str, str]) -> Mapping[str, list[str
     return found
 
 
-__all__ = ["file_error", "graph_file", "graph_table", "is_plain", "read_graph", "separated"]
+__all__ = ["bounded_errors", "file_error", "graph_file", "graph_table", "is_plain", "read_graph", "separated", "titles"]

@@ -55,7 +55,7 @@ class EnginePolicy:
         if type(engine.recommender).shares is Recommender.shares:
             raise EngineError(
                 f"the policy {engine.recommender.name!r} of the engine does not compute the probabilities of all "
-                "candidates, which the simulator needs: use 'guide'"
+                "candidates, which the simulator needs: use 'guide' or 'alosi'"
             )
         self.name = "engine"
         self.catalogue, self.model, self.recommender = engine.catalogue, engine.model, engine.recommender
@@ -139,7 +139,17 @@ class EnginePolicy:
         )
         ready = self.catalogue.graph.ready(mastery, self.threshold)
         return Situation(
-            [""] * n, mastery, ready, self.threshold, progress, words, self.seed, dict[str, int], lambda i: []
+            students=[""] * n,
+            mastery=mastery,
+            ready=ready,
+            threshold=self.threshold,
+            progress=progress,
+            now=[0.0] * n,
+            words=words,
+            seed=self.seed,
+            model=self.model,
+            counters=lambda names: [0] * len(names),
+            log=lambda i: [],
         )
 
     def _odds(self, situation: Situation) -> Doubles:

@@ -34,7 +34,9 @@ def test_mastery_paths_are_those_of_the_engine(engine):
     (part,) = parts(engine)
     found = interactions(engine.catalogue, part.entries)
     start = engine.model.new_students(part.names)
-    before, after = mastery_paths(engine.model, start, found)
+    before, following, after = mastery_paths(engine.model, start, found)
+    same = np.diff(found.student, append=-1) == 0
+    np.testing.assert_array_equal(following[same], before[1:][same[:-1]])
     assert all(np.array_equal(start[name], values) for name, values in engine.model.model.start(6).items())
     for i, name in enumerate(part.names):
         assert after[i].tolist() == list(engine.mastery(name).values())
@@ -42,8 +44,8 @@ def test_mastery_paths_are_those_of_the_engine(engine):
         for row in rows:
             assert before[row].tolist() == list(twin.mastery("x").values())
             item = ITEMS[found.item[row]]["id"]
-            if found.correct[row] >= 0:
-                twin.process_response("x", item, found.correct[row], time=found.time[row])
+            if found.score[row] >= 0:
+                twin.process_response("x", item, found.score[row], time=found.time[row])
             else:
                 twin.process_content("x", item, time=found.time[row])
 

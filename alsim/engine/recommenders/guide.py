@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from alsim.engine.catalogue import Catalogue
@@ -23,7 +21,7 @@ class Guide(Recommender):
     Items without relevance are not recommended. Ties are broken at random.
     """
 
-    name: ClassVar[str] = "guide"
+    name = "guide"
 
     def __init__(self, catalogue: Catalogue) -> None:
         super().__init__(catalogue)
