@@ -33,8 +33,9 @@ EVERYBODY = "all students"
 MOST_WEEKS = 8
 """Weeks in a printed table; a report has all."""
 LEGEND = (
-    "n: students. Numbers: mean over students ± 95 % interval; (-n): n students or sessions not yet observable. Bias: forecast "
-    "minus answer. ECE: mean error of bins of forecasts, and in parentheses its expectation for calibrated forecasts."
+    "n: students. Numbers: mean over students ± 95 % interval; (-n): n students or sessions not yet observable. Bias: "
+    "forecast minus answer. ECE: mean error of bins of forecasts, and in parentheses its expectation for calibrated "
+    "forecasts."
 )
 WIDTH = 18
 """Columns to which names of groups are shortened."""

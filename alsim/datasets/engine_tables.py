@@ -88,7 +88,7 @@ def _events(engine: AdaptiveEngine, flat: list[Entry], sessions: Sessions) -> tu
         is_step = bool(sessions.is_step[e])
         source = shown.pop(entry["item"], {}) if is_step else {}
         for event in kinds.expanded(entry):
-            row = {**event, **common, "item": index.get(event.get("item"), -1), "item_id": event.get("item")}
+            row = {**event, **common, "item": index.get(event.get("item", ""), -1), "item_id": event.get("item")}
             row |= {"ready": _ready(engine, event), "placed": _placed(engine, event)}
             if is_step:
                 row["propensity"] = source.get("propensity")

@@ -101,8 +101,9 @@ def interactions(catalogue: Catalogue, entries: Sequence[Sequence[Entry]]) -> In
                 others = entry.get("chance", nan), nan if seconds is None else seconds, entry.get("satisfaction", nan)
                 rows.append((i, item, entry.get("correct", NOT_ANSWERED), entry["time"], *others))
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
-    student, item = (np.array(column, np.int64) for column in columns[:2])
-    return Interactions(student, item, *(np.array(column, np.float64) for column in columns[2:]), placements)
+    student, number = (np.array(column, np.int64) for column in columns[:2])
+    score, time, chance, duration, satisfaction = (np.array(column, np.float64) for column in columns[2:])
+    return Interactions(student, number, score, time, chance, duration, satisfaction, placements)
 
 
 class Paths(NamedTuple):

@@ -17,6 +17,7 @@ from alsim.engine.models import GUESS_AND_SLIP
 from alsim.engine.recommenders.base import Recommender, Situation
 from alsim.engine.recommenders.subjects import Subjects
 from alsim.engine.selection import Choice, Classes, Fading, best_items
+from alsim.engine.shares import shares_of_best
 from alsim.jit.compile import kernel
 from alsim.models.student.alosi import update_mastery
 from alsim.numerics.doubles import log_each

@@ -108,7 +108,9 @@ class Recommender(ABC):
 
         A row without candidates is 0. Raises EngineError for a recommender whose probabilities are unknown.
         """
-        raise EngineError(f"the policy {self.name!r} does not compute the probabilities of all candidates: use 'guide' or 'alosi'")
+        raise EngineError(
+            f"the policy {self.name!r} does not compute the probabilities of all candidates: use 'guide' or 'alosi'"
+        )
 
     def reason(self, skill: int, mastery: float) -> str:
         """Return why an item was chosen.
