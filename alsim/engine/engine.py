@@ -580,7 +580,7 @@ class AdaptiveEngine:
                 progress.decisions[0] += 1
                 set_time(progress, entry["time"])
             elif entry["event"] == events.PLACED:
-                self.model.place(students, entry["mastery"])
+                self.model.raise_mastery(students, entry["mastery"])
                 set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
                 counts += self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])

@@ -179,7 +179,7 @@ class History:
         rows = [i for i, placed in enumerate(self._logs.placed) if t in placed]
         for i in rows:
             own = {name: values[i : i + 1] for name, values in students.items()}
-            self._model.place(own, self._logs.placed[i][t])
+            self._model.raise_mastery(own, self._logs.placed[i][t])
             for name, values in own.items():
                 students[name][i] = values[0]
         return bool(rows)
