@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from alsim.cli.comparison_text import print_blocks
 from alsim.cli.engine import DirectoryArgument, engine, opened
 from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, JsonOption
@@ -156,6 +155,8 @@ def _print_table(title: str, sections: Mapping[str, Report], columns: Any) -> No
     """Print a table with one row per group."""
     print(title)
     rows = [[name, *columns(one).values()] for name, one in sections.items()]
+    from alsim.cli.comparison_text import print_blocks
+
     print_blocks(["group", *columns(next(iter(sections.values())))], rows)
     print()
 
