@@ -277,7 +277,7 @@ def opened(path, barrier, results):
 @forks
 def test_processes_create_a_store_at_the_same_time(tmp_path):
     context = multiprocessing.get_context("fork")
-    for trial in range(10):
+    for trial in range(5):
         barrier, results = context.Barrier(6), context.Queue()
         arguments = (tmp_path / f"{trial}.db", barrier, results)
         processes = [context.Process(target=opened, args=arguments) for _ in range(6)]

@@ -72,7 +72,12 @@ class RedisStore(Store):
         self._is_cluster = hasattr(self._client, "get_primaries")
         self._hashes = {script: sha1(script.encode()).hexdigest() for script in (COMMIT, DELETE, ADD)}
         self._prefix = self._address.prefix
-        self._shards = self._call(self._prepare)
+        try:
+            self._shards = self._call(self._prepare)
+        except StoreError:
+            if client is None:
+                self._client.close()
+            raise
 
     @classmethod
     def at(cls, address: str) -> Self:
