@@ -21,6 +21,7 @@ redis = pytest.importorskip("redis")
 pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*cluster_error_retry_attempts:DeprecationWarning"),  # of redis-py 6.2 itself
 ]
 
 
