@@ -13,9 +13,6 @@ from alsim.models.student.bkt import BKTModel
 from alsim.models.student.glicko import GlickoModel, attenuation
 from alsim.types import Doubles, Longs
 
-UNITS = {AbilityModel: "logits^2", GlickoModel: "logits^2", BKTModel: "nats"}
-"""Unit of the information under the models that have their own; of other models, nats."""
-
 
 def information(model: StudentModel, students: Students, items: Longs) -> Doubles:
     """Return the expected information in the answer of each student to each item, (n, M).
@@ -40,11 +37,6 @@ def information(model: StudentModel, students: Students, items: Longs) -> Double
         return _of_knowledge(model, students, items)
     n = len(next(iter(students.values())))
     return entropy(model.chance(students, np.broadcast_to(items, (n, len(items)))))
-
-
-def unit_of(model: StudentModel) -> str:
-    """Return the unit of the information under a model."""
-    return next((unit for kind, unit in UNITS.items() if isinstance(model, kind)), "nats")
 
 
 def entropy(p: Any) -> Doubles:
@@ -75,4 +67,4 @@ def _of_knowledge(model: BKTModel, students: Students, items: Longs) -> Doubles:
     return total
 
 
-__all__ = ["entropy", "information", "unit_of"]
+__all__ = ["entropy", "information"]

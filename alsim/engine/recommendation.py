@@ -19,8 +19,9 @@ class Decisions:
         self._recommender, self._choice, self._ready = recommender, choice, situation.ready
         self._skills = np.empty(choice.items.shape, np.int32)
         self._mastery = np.empty(choice.items.shape)
-        taught = recommender.catalogue.taught
-        lacking_most(choice.items, *taught, situation.mastery, situation.ready, self._skills, self._mastery)
+        lacking_most(
+            choice.items, *recommender.members, situation.mastery, situation.ready, self._skills, self._mastery
+        )
 
     def candidates(self, i: int, rank: int) -> list[str]:
         """Return the ids of the items among which that of a rank was chosen, in the order of the catalogue."""

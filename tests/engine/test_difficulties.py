@@ -68,10 +68,11 @@ def test_the_estimate_is_the_same_to_the_bit_in_any_batch():
         assert (one.difficulty[0], one.sd[0]) == (whole.difficulty[k], whole.sd[k])
 
 
-@pytest.mark.parametrize("responses", [5, 40])
+@pytest.mark.compiled
+@pytest.mark.parametrize("responses", [5, 25])
 def test_shrinkage_is_better_than_either_source_alone_and_its_se_is_calibrated(responses):
-    """n = 400 items under one seed. The squared error is n chi-squared over its expectation: 1 +- 4 sqrt(2 / n)."""
-    random, n = np.random.default_rng((11, responses)), 400
+    """n = 150 items under one seed. The squared error is n chi-squared over its expectation: 1 +- 4 sqrt(2 / n)."""
+    random, n = np.random.default_rng((11, responses)), 150
     b = random.normal(size=n)
     expert, item = b + 0.5 * random.normal(size=n), np.repeat(np.arange(n), responses)
     theta, weights = posteriors(random, len(item))

@@ -28,7 +28,7 @@ def questions(graph, each=3, **fields):
 
 
 def take(engine, student, known, **options):
-    """Answer a quiz, without luck, and return the skills that were asked."""
+    """Answer a quiz, without guesses and slips, and return the skills that were asked."""
     asked, quiz = [], engine.quiz(student, **options)
     while (question := quiz.next()) is not None:
         skill = question.item.partition("-")[0]
