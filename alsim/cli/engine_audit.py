@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alsim.cli.comparison_text import print_blocks
 from alsim.cli.engine import DirectoryArgument, engine, opened
 from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, JsonOption
@@ -32,8 +33,9 @@ EVERYBODY = "all students"
 MOST_WEEKS = 8
 """Weeks in a printed table; a report has all."""
 LEGEND = (
-    "Numbers: mean over students ± 95 % interval; (-n): n students or sessions not yet observable. Bias: forecast "
-    "minus answer. ECE: mean error of bins of forecasts, and in parentheses its expectation for calibrated forecasts."
+    "n: students. Numbers: mean over students ± 95 % interval; (-n): n students or sessions not yet observable. Bias: "
+    "forecast minus answer. ECE: mean error of bins of forecasts, and in parentheses its expectation for calibrated "
+    "forecasts."
 )
 WIDTH = 18
 """Columns to which names of groups are shortened."""
@@ -153,8 +155,8 @@ def _date(seconds: float) -> str:
 def _print_table(title: str, sections: Mapping[str, Report], columns: Any) -> None:
     """Print a table with one row per group."""
     print(title)
-    rows = [[shortened(name, WIDTH), *columns(one).values()] for name, one in sections.items()]
-    print_table(["group", *columns(next(iter(sections.values())))], rows, texts=("group",))
+    rows = [[name, *columns(one).values()] for name, one in sections.items()]
+    print_blocks(["group", *columns(next(iter(sections.values())))], rows)
     print()
 
 
@@ -162,7 +164,7 @@ def _knowledge(one: Report) -> dict[str, str]:
     """Return what is printed of mastery and calibration, by heading."""
     found = one["calibration"]
     return {
-        "students": f"{one['students']:,}",
+        "n": f"{one['students']:,}",
         "mastery": interval(one["mastery"]["rate"], 3),
         "answers": f"{found['answers']:,}",
         "bias": interval(found["bias"], 3, signed=True),

@@ -22,6 +22,7 @@ from alsim.datasets.tables import numpy_column
 from alsim.engine.catalogue import Catalogue
 from alsim.engine.decisions import Step, decisions
 from alsim.engine.models import EngineModel
+from alsim.engine.quiz import POLICY as QUIZ
 from alsim.engine.recommenders import Recommender, make_recommender
 from alsim.types import Doubles, Longs, describe, safe_repr
 from alsim.utils.arrow import InvalidTable, TableFile
@@ -146,19 +147,25 @@ class EngineLog:
         """Write the propensities at the decisions for one student."""
         begin, end = map(int, np.searchsorted(self._columns["learner_id"], [learner, learner + 1]))
         rank, first, steps = self._columns["rank"], list[int](), list[Step]()
+        placed, skills = self.events.column("placed"), self.manifest["skills"]
         for row in range(begin, end):
-            if rank[row] <= 0:
-                first.append(row)
-                shown = rank[row] == 0
-                steps.append(Step([], None if shown else int(self._columns["correct"][row])))
-            steps[-1].items.append(int(self._columns["item"][row]))
+            time, item = float(self._columns["time"][row]), int(self._columns["item"][row])
+            if rank[row] > 0:
+                steps[-1].items.append(item)
+                continue
+            first.append(row)
+            if (values := placed[row].as_py()) is not None:
+                mastery = {skill: p for skill, p in zip(skills, values, strict=True) if p == p}
+                steps.append(Step([], time, placed=mastery))
+            else:
+                steps.append(Step([item], time, None if rank[row] == 0 else float(self._columns["credit"][row])))
         places: dict[int, list[int]] = {}
         for place in np.flatnonzero(self._columns["learner_id"][wanted] == learner).tolist():
             places.setdefault(int(wanted[place] - rank[wanted[place]]), []).append(place)
         settings, groups = self.manifest["engine"], np.arange(len(self.catalogue))
         names = [self.learner_name(learner)]
-        arguments = self.catalogue, self.model, self.model.new_students(names), steps
-        for number, situation in decisions(*arguments, settings["threshold"], settings["seed"]):
+        students = self.model.new_students(names)
+        for number, situation in decisions(self.model, students, steps, settings["threshold"], settings["seed"]):
             for place in places.get(first[number], ()):
                 row = int(wanted[place])
                 above = np.array([[*self._columns["item"][row - rank[row] : row], -1]], np.int32)
@@ -193,7 +200,7 @@ class EngineLog:
     @cached_property
     def _columns(self) -> dict[str, NDArray[Any]]:
         """Columns of the events that candidates and propensities need; rank -1 is an interaction."""
-        names = "learner_id", "item", "rank", "correct"
+        names = "learner_id", "item", "rank", "credit", "time"
         return {name: _column(self.events, name, -1) for name in names}
 
     def __getattr__(self, name: str) -> NDArray[Any]:
@@ -224,6 +231,11 @@ class EngineLog:
             if not 0 <= row < len(rank) or rank[row] < 0:
                 raise DatasetError(
                     f"row {row} of the events of {self.path} is no item that was shown: use a row with a rank"
+                )
+            if (policy := self.events.column("policy")[row].as_py()) == QUIZ:
+                raise DatasetError(
+                    f"row {row} of the events of {self.path} was chosen by a {policy}, and not by the policy of the "
+                    "engine: only the propensities of the items that were shown are known"
                 )
             for name, key in (("catalogue", "catalogue"), ("model", "digest")):
                 if (digest := self.events.column(name)[row].as_py()) != settings[key]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from alsim.datasets.schema import OBSERVATION, TABLES, Column
-from alsim.engine.events import ANSWERED, CONTENT_SHOWN, QUESTION_SHOWN, STUDIED
+from alsim.engine.events import ANSWERED, CONTENT_SHOWN, PLACED, QUESTION_SHOWN, STUDIED
 
 LOG_VERSION = 1
 """Version of the layout."""
-EVENTS = (QUESTION_SHOWN, CONTENT_SHOWN, ANSWERED, STUDIED)
+EVENTS = (QUESTION_SHOWN, CONTENT_SHOWN, ANSWERED, STUDIED, PLACED)
 WORD = pa.dictionary(pa.int32(), pa.string())
 NAME = Column("learner_name", WORD, "", "name of the student")
 """Column of the names of students, after `learner_id`, if names are exported."""
@@ -32,6 +32,7 @@ DECISION = (
 )
 RESPONSE = (
     Column("correct", pa.bool_(), "", "whether the question was answered correctly; null for others", True),
+    Column("credit", pa.float64(), "", "the answer: 1 correct, 0 wrong, between for partial credit", True),
     Column("chance", pa.float64(), "", "probability of a correct answer that was forecast; null for others", True),
     Column("response_time", pa.float32(), "s", "response time, or time spent on a content; null if unknown", True),
 )
@@ -57,15 +58,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("time", pa.float64(), "s", "time since 1970"),
         Column("seconds", pa.float64(), "s", "time since the session began"),
         Column("item", pa.int32(), "", ITEM),
-        Column("item_id", WORD, "", "id of the item"),
+        Column("item_id", WORD, "", "id of the item; null for a placement", True),
         *DECISION,
         Column("score", pa.float64(), "", "score by which it was chosen, in the unit of the policy", True),
         Column("ready", pa.list_(pa.int32()), "", "skills that the student was ready for; null if unknown", True),
         *RESPONSE,
+        Column("placed", pa.list_(pa.float64()), "", "mastery of each skill by a placement, NaN without one", True),
         Column("satisfaction", pa.float64(), "", "rating of the student, on the scale of the application", True),
         Column("policy", WORD, "", "policy of the engine that decided", True),
         Column("catalogue", WORD, "", "digest of the catalogue in which it decided", True),
-        Column("model", WORD, "", "digest of model and catalogue at the event"),
+        Column("model", WORD, "", "digest of model and catalogue at the event", True),
     ),
     "episodes": (
         *STUDENT,

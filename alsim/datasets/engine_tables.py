@@ -11,10 +11,12 @@ from alsim.datasets.engine_schema import COLUMNS, NAME, log_schema
 from alsim.datasets.tables import observation_column
 from alsim.engine import events as kinds
 from alsim.engine.engine import AdaptiveEngine
-from alsim.engine.histories import Entry, Interactions, Part, interactions, mastery_paths, session_numbers
+from alsim.engine.histories import Entry, Interactions, Part, Paths, interactions, mastery_paths, session_numbers
 from alsim.types import Bools, Doubles, Longs, short_repr
 
 Rows = dict[str, list[Any]]
+INTERACTIONS = (kinds.ANSWERED, kinds.STUDIED)
+"""Kinds of entries that are interactions."""
 DECISION = ("propensity", "decision", "rank", "candidates")
 """Columns about the decision that showed an item."""
 
@@ -40,7 +42,7 @@ class Sessions(NamedTuple):
         session = session_numbers(student, time, gap)
         is_first = np.append(True, (np.diff(student) != 0) | (np.diff(session) != 0))[: len(student)]
         start, block = np.flatnonzero(is_first), np.cumsum(is_first) - 1
-        is_step = np.array([entry["event"] != kinds.SHOWN for entry in flat], np.bool_)
+        is_step = np.array([entry["event"] in INTERACTIONS for entry in flat], np.bool_)
         before: Longs = np.cumsum(is_step) - is_step
         step = np.asarray(before - before[start][block] + 1)
         return cls(student + part.first, student, session, time, is_step, step, block, start)
@@ -54,12 +56,14 @@ class Sessions(NamedTuple):
 def tables_of_part(engine: AdaptiveEngine, part: Part, gap: float, *, names: bool) -> dict[str, pa.Table]:
     """Return the tables of some students; the arguments are those of `export_log`."""
     found = interactions(engine.catalogue, part.entries)
-    before, after = mastery_paths(engine.model, engine.model.new_students(part.names), found)
+    paths = mastery_paths(engine.model, engine.model.new_students(part.names), found)
     flat = [entry for entries in part.entries for entry in entries]
     sessions = Sessions.of(part, flat, gap)
     events, decided = _events(engine, flat, sessions)
-    transitions = _transitions(engine, found, before, after, sessions) | decided
-    episodes = _episodes(engine, found, before, after, sessions, transitions["reward"])
+    episodes = _episodes(engine, found, paths, sessions)
+    transitions = _transitions(found, paths, sessions, episodes["terminated"]) | decided
+    block = sessions.block[sessions.is_step]
+    episodes["cumulative_reward"] = np.bincount(block, transitions["reward"], len(sessions.start))
     made = {"transitions": transitions, "events": events, "episodes": episodes}
     size = len(engine.catalogue.skills)
     return {name: _table(columns, log_schema(name, size, names), part) for name, columns in made.items()}
@@ -81,17 +85,20 @@ def _events(engine: AdaptiveEngine, flat: list[Entry], sessions: Sessions) -> tu
             "seconds": entry["time"] - float(origin[sessions.block[e]]),
             "response_time": entry.get("seconds"),
         }
-        is_shown = entry["event"] == kinds.SHOWN
-        source = {} if is_shown else shown.pop(entry["item"], {})
+        is_step = bool(sessions.is_step[e])
+        source = shown.pop(entry["item"], {}) if is_step else {}
         for event in kinds.expanded(entry):
-            row = {**event, **common, "item": index.get(event["item"], -1), "item_id": event["item"]}
-            row |= {"ready": _ready(engine, event), "correct": bool(event["correct"]) if "correct" in event else None}
-            row |= {} if is_shown else {"propensity": source.get("propensity")}
+            row = {**event, **common, "item": index.get(event.get("item", ""), -1), "item_id": event.get("item")}
+            row |= {"ready": _ready(engine, event), "placed": _placed(engine, event)}
+            if is_step:
+                row["propensity"] = source.get("propensity")
+            if (credit := event.get("correct")) is not None:
+                row |= {"correct": credit >= 0.5, "credit": float(credit)}
             for name, listed in columns.items():
                 listed.append(row.get(name))
-            if is_shown:
+            if entry["event"] == kinds.SHOWN:
                 shown[event["item"]] = event
-        if not is_shown:
+        if is_step:
             for name, listed in decided.items():
                 listed.append(source.get(name))
     return columns, decided
@@ -104,51 +111,49 @@ def _ready(engine: AdaptiveEngine, event: Entry) -> list[int] | None:
     return list(np.flatnonzero(engine.unpacked(event["ready"])).tolist())
 
 
-def _transitions(
-    engine: AdaptiveEngine, found: Interactions, before: Doubles, after: Doubles, sessions: Sessions
-) -> dict[str, Any]:
-    """Return the columns of the interactions, (M,), without those about decisions."""
-    following, is_step = _following(found, before, after), sessions.is_step
+def _placed(engine: AdaptiveEngine, event: Entry) -> list[float] | None:
+    """Return the mastery of each skill by a placement, NaN for skills without one; None for other events."""
+    if event["event"] != kinds.PLACED:
+        return None
+    return [float(event["mastery"].get(skill, np.nan)) for skill in engine.catalogue.skills]
+
+
+def _transitions(found: Interactions, paths: Paths, sessions: Sessions, all_mastered: Bools) -> dict[str, Any]:
+    """Return the columns of the interactions, (M,), without those about decisions.
+
+    all_mastered  (S,) True for sessions after which every skill is mastered
+    """
+    is_step = sessions.is_step
     block = sessions.block[is_step]
     is_last = np.append(np.diff(block) != 0, True)[: len(block)]
-    all_mastered = (following >= engine.threshold).all(axis=1)
     return {
-        "obs": before.astype(np.float32),
+        "obs": paths.before.astype(np.float32),
         "action": found.item,
-        "reward": (following - before).sum(axis=1),
-        "terminated": is_last & all_mastered,
-        "truncated": is_last & ~all_mastered,
+        "reward": (paths.following - paths.before).sum(axis=1),
+        "terminated": is_last & all_mastered[block],
+        "truncated": is_last & ~all_mastered[block],
         "learner_id": sessions.learner[is_step],
         "episode": sessions.session[is_step],
         "step": sessions.step[is_step],
         "time": found.time,
-        "correct": np.ma.masked_array(found.correct == 1, found.correct < 0),
+        "correct": np.ma.masked_array(found.score >= 0.5, found.score < 0),
+        "credit": np.ma.masked_less(found.score, 0),
         "chance": np.ma.masked_invalid(found.chance),
         "response_time": np.ma.masked_invalid(found.seconds),
     }
 
 
-def _following(found: Interactions, before: Doubles, after: Doubles) -> Doubles:
-    """Return the mastery after each interaction, (M, K)."""
-    is_last = np.append(np.diff(found.student) != 0, True)[: len(found.student)]
-    following = np.empty_like(before)
-    following[:-1] = before[1:]
-    following[is_last] = after[found.student[is_last]]
-    return following
-
-
-def _episodes(
-    engine: AdaptiveEngine, found: Interactions, before: Doubles, after: Doubles, sessions: Sessions, reward: Doubles
-) -> dict[str, Any]:
-    """Return the columns of the sessions, (S,)."""
+def _episodes(engine: AdaptiveEngine, found: Interactions, paths: Paths, sessions: Sessions) -> dict[str, Any]:
+    """Return the columns of the sessions, (S,), without the sum of rewards."""
     block, num, start = sessions.block[sessions.is_step], len(sessions.start), sessions.start
     steps = np.bincount(block, minlength=num)
     student, total = sessions.student[start], np.cumsum(steps)
-    of_student = np.cumsum(np.bincount(found.student, minlength=len(after)))[student]
-    padded = np.append(before, np.zeros((1, before.shape[1])), axis=0)
+    of_student = np.cumsum(np.bincount(found.student, minlength=len(paths.last)))[student]
+    padded = np.append(paths.before, np.zeros((1, paths.before.shape[1])), axis=0)
     # Mastery after a session is that before the next interaction of the student, if there is one.
-    final = np.where((total == of_student)[:, None], after[student], padded[total])
-    asked, right = (np.bincount(block, found.correct >= low, num) for low in (0, 1))
+    final = np.where((total == of_student)[:, None], paths.last[student], padded[total])
+    asked = np.bincount(block, found.score >= 0, num)
+    right = np.bincount(block, np.maximum(found.score, 0), num)
     all_mastered = (final >= engine.threshold).all(axis=1)
     return {
         "learner_id": sessions.learner[start],
@@ -158,7 +163,6 @@ def _episodes(
         "total_steps": steps,
         "content_count": steps - asked.astype(np.int64),
         "question_accuracy": np.ma.masked_array(right / np.maximum(asked, 1), asked == 0),
-        "cumulative_reward": np.bincount(block, reward, num),
         "terminated": all_mastered,
         "truncated": ~all_mastered,
         "final_obs": final.astype(np.float32),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -106,6 +106,10 @@ class AdaptiveEngine:
         """Digest of what states depend on: model, catalogue, and a recommender that observes; 16 hexadecimal digits."""
         return f"{self._codec.digest:016x}"
 
+    def digest_with(self, model: EngineModel) -> int:
+        """Return the digest of states under a model: trials of contents belong to a recommender that observes."""
+        return model.digest ^ (hash_of(self.recommender.counter_prefix) if self.recommender.observes else 0)
+
     # ── what a student knows ────────────────────────────────────────────────────────────────────
 
     def mastery(self, student: str) -> dict[str, float]:
@@ -202,12 +206,12 @@ class AdaptiveEngine:
             ready=ready,
             threshold=self.threshold,
             progress=progress,
-            now=now,
             words=decision_words(self.seed, names, progress.decisions),
             seed=self.seed,
-            model=self.model,
             counters=self.store.read_counters,
             log=lambda i: [events.decode(entry) for entry in self.store.entries(names[i])],
+            now=now,
+            model=self.model,
         )
 
     def _recommendations(self, situation: Situation, choice: Choice) -> list[list[Recommendation]]:
@@ -547,8 +551,7 @@ class AdaptiveEngine:
         """Use a student model from now on. Other threads must not use the engine meanwhile."""
         self.model = model
         self._design = None
-        observed = self.recommender.counter_prefix if self.recommender.observes else ""
-        self._codec = StudentCodec(model.model, model.digest ^ (hash_of(observed) if observed else 0))
+        self._codec = StudentCodec(model.model, self.digest_with(model))
         self._ids = tuple(item.id for item in self.catalogue.items)
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
         self._kinds = "".join(events.QUESTION if asks else events.CONTENT for asks in self.catalogue.is_question)
@@ -577,7 +580,7 @@ class AdaptiveEngine:
                 progress.decisions[0] += 1
                 set_time(progress, entry["time"])
             elif entry["event"] == events.PLACED:
-                self._raise_mastery(students, entry["mastery"])
+                self.model.raise_mastery(students, entry["mastery"])
                 set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
                 counts += self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
@@ -596,17 +599,6 @@ class AdaptiveEngine:
                 if change is None or self.store.commit(change):
                     return result
         raise self._busy(name)
-
-    def _raise_mastery(self, students: Students, mastery: Mapping[str, float]) -> None:
-        """Set the mastery of skills of one student, where it is larger than before, in place, if the model can."""
-        place = getattr(self.model.model, "place", None)
-        known = {self.model.columns[k]: p for skill, p in mastery.items() if (k := self._skill(skill)) is not None}
-        if callable(place) and known:
-            place(students, np.array(list(known), np.int64), np.array(list(known.values())))
-
-    def _skill(self, name: str) -> int | None:
-        """Return the number of a skill of the graph; None for an unknown one."""
-        return self.catalogue.graph.index.get(name)
 
     def _knowledge(self, student: str) -> tuple[Doubles, Bools]:
         """Return the mastery of a student, and whether each skill was practised, (K,) each."""

@@ -15,11 +15,11 @@ from alsim.engine.catalogue import Catalogue, hash_of
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.models import EngineModel
 from alsim.models.student.base import NOT_ANSWERED, Students
-from alsim.types import Codes, Doubles, Longs, short_repr
+from alsim.types import Doubles, Longs, short_repr
 
 Entry = dict[str, Any]
-MOST_VALUES = 2**22
-"""Number of values of mastery that a part has at most, unless one student has more: 32 MB."""
+MOST_VALUES = 2**21
+"""Number of values of mastery that a part has at most, before and after, unless one student has more: 32 MB."""
 MOST_STUDENTS = 1024
 """Largest number of students of a part."""
 SESSION_GAP = 1800.0
@@ -73,8 +73,8 @@ class Interactions(NamedTuple):
     """Row of the student within its part, (M,)."""
     item: Longs
     """Number of the item, -1 if the catalogue does not have it, (M,)."""
-    correct: Codes
-    """1 correct, 0 wrong, -1 not answered, (M,)."""
+    score: Doubles
+    """1 correct, 0 wrong, between for partial credit, -1 not answered, (M,)."""
     time: Doubles
     """Seconds since 1970, (M,)."""
     chance: Doubles
@@ -83,32 +83,39 @@ class Interactions(NamedTuple):
     """Response time, or time spent, seconds, NaN if unknown, (M,)."""
     satisfaction: Doubles
     """Rating, NaN if there is none, (M,)."""
+    placements: list[tuple[int, int, dict[str, float]]]
+    """Placements after quizzes: row of the student, number of interactions before, and {skill: mastery}."""
 
 
 def interactions(catalogue: Catalogue, entries: Sequence[Sequence[Entry]]) -> Interactions:
     """Return the interactions in the entries of n students."""
     index, nan = catalogue.index, float("nan")
-    rows = [
-        (
-            i,
-            index.get(entry["item"], -1),
-            entry.get("correct", NOT_ANSWERED),
-            entry["time"],
-            entry.get("chance", nan),
-            nan if entry["seconds"] is None else entry["seconds"],
-            entry.get("satisfaction", nan),
-        )
-        for i, listed in enumerate(entries)
-        for entry in listed
-        if entry["event"] != events.SHOWN
-    ]
-    columns = zip(*rows, strict=True) if rows else [()] * len(Interactions._fields)
-    kinds = (np.int64, np.int64, np.int8, np.float64, np.float64, np.float64, np.float64)
-    return Interactions(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+    rows, placements = list[tuple[Any, ...]](), list[tuple[int, int, dict[str, float]]]()
+    for i, listed in enumerate(entries):
+        first = len(rows)
+        for entry in listed:
+            if entry["event"] == events.PLACED:
+                placements.append((i, len(rows) - first, entry["mastery"]))
+            elif entry["event"] != events.SHOWN:
+                item, seconds = index.get(entry["item"], -1), entry["seconds"]
+                others = entry.get("chance", nan), nan if seconds is None else seconds, entry.get("satisfaction", nan)
+                rows.append((i, item, entry.get("correct", NOT_ANSWERED), entry["time"], *others))
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
+    student, number = (np.array(column, np.int64) for column in columns[:2])
+    score, time, chance, duration, satisfaction = (np.array(column, np.float64) for column in columns[2:])
+    return Interactions(student, number, score, time, chance, duration, satisfaction, placements)
 
 
-def mastery_paths(model: EngineModel, students: Students, found: Interactions) -> tuple[Doubles, Doubles]:
-    """Return the mastery of the skills before each interaction, (M, K), and after the last one of each student, (n, K).
+class Paths(NamedTuple):
+    """Mastery of K skills along the interactions of n students."""
+
+    before: Doubles  # (M, K) before each interaction
+    following: Doubles  # (M, K) after it; a placement may raise it until the next one
+    last: Doubles  # (n, K) at the end of the log of each student
+
+
+def mastery_paths(model: EngineModel, students: Students, found: Interactions) -> Paths:
+    """Return the mastery of the skills before and after each interaction, and at the end of the log.
 
     model     student model of the engine
     students  state of n students without events; it is not changed
@@ -121,18 +128,25 @@ def mastery_paths(model: EngineModel, students: Students, found: Interactions) -
     order = np.argsort(-lengths, kind="stable")  # those who are not finished come first, so that slices suffice
     first, sizes = (np.cumsum(lengths) - lengths)[order], lengths[order]
     states = {name: values[order] for name, values in students.items()}
+    place_of = {int(i): row for row, i in enumerate(order)}
     before = np.empty((len(found.item), len(model.columns)))
-    for t in range(int(lengths.max(initial=0))):
+    following = np.empty_like(before)
+    for t in range(int(lengths.max(initial=0)) + 1):
+        for i, count, mastery in found.placements:
+            if count == t:
+                row = place_of[i]
+                model.raise_mastery({name: values[row : row + 1] for name, values in states.items()}, mastery)
         active = int(np.searchsorted(-sizes, -t, side="left"))
         part = {name: values[:active] for name, values in states.items()}
         place = first[:active] + t
         before[place] = model.mastery(part)
         known = found.item[place] >= 0
         items = np.where(known, model.items[found.item[place]], -1)
-        model.model.update(part, items, found.correct[place], items >= 0)
-    after = np.empty((n, before.shape[1]))
-    after[order] = model.mastery(states)
-    return before, after
+        model.model.update(part, items, model.read_scores(found.score[place]), items >= 0)
+        following[place] = model.mastery(part)
+    last = np.empty((n, before.shape[1]))
+    last[order] = model.mastery(states)
+    return Paths(before, following, last)
 
 
 def session_numbers(student: Longs, time: Doubles, gap: float) -> Longs:
@@ -153,6 +167,7 @@ __all__ = [
     "Entry",
     "Interactions",
     "Part",
+    "Paths",
     "interactions",
     "mastery_paths",
     "parts",

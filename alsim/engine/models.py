@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class EngineModel:
                 f"the student model has no skill {lacking[0]!r} of the graph{did_you_mean(lacking[0], index)}; it has "
                 f"{len(index):,} skills: fit it on responses to all skills of the graph"
             )
+        self._index = catalogue.graph.index
         self.columns: Longs = np.array([index[skill] for skill in catalogue.skills], np.int64)
         """Skill of the model for each skill of the graph, (K,)."""
         self._is_same_order = self.columns.tolist() == list(range(len(index)))
@@ -59,14 +60,30 @@ class EngineModel:
         self.digest = int(_digest(self.model, catalogue)[:16], 16)
         """Digest of model and catalogue, in [0, 2**64)."""
 
-    def read_score(self, score: float) -> float:
-        """Return a score as the model reads it: without partial credit, 1 from one half on, and else 0."""
-        return score if self.partial_credit or score in (0, 1, NOT_ANSWERED) else int(score >= 0.5)
-
     def new_students(self, names: Sequence[str]) -> Students:
         """Return the state of students without events; the model may know more of some of them by name."""
         personal = getattr(self.model, "start_of", None)
         return personal(list(names)) if callable(personal) else self.model.start(len(names))
+
+    def raise_mastery(self, students: Students, mastery: Mapping[str, float]) -> None:
+        """Set the mastery of skills of all students, where it is larger than before, in place, if the model can.
+
+        mastery  {skill of the graph: mastery}; others are ignored
+        """
+        place = getattr(self.model, "place", None)
+        known = {self.columns[self._index[skill]]: p for skill, p in mastery.items() if skill in self._index}
+        if callable(place) and known:
+            place(students, np.array(list(known), np.int64), np.array(list(known.values())))
+
+    def read_scores(self, scores: Doubles) -> Doubles:
+        """Return scores (n,), -1 for none, as the model reads them, see `read_score`."""
+        if self.partial_credit:
+            return scores
+        return np.where(scores == NOT_ANSWERED, NOT_ANSWERED, scores >= 0.5).astype(np.float64)
+
+    def read_score(self, score: float) -> float:
+        """Return a score as the model reads it: without partial credit, 1 from one half on, and else 0."""
+        return score if self.partial_credit or score in (0, 1, NOT_ANSWERED) else int(score >= 0.5)
 
     def mastery(self, students: Students) -> Doubles:
         """Return the mastery of each skill of the graph, (n, K)."""

@@ -55,7 +55,7 @@ class EnginePolicy:
         if type(engine.recommender).shares is Recommender.shares:
             raise EngineError(
                 f"the policy {engine.recommender.name!r} of the engine does not compute the probabilities of all "
-                "candidates, which the simulator needs: use 'guide'"
+                "candidates, which the simulator needs: use 'guide' or 'alosi'"
             )
         self.name = "engine"
         self.catalogue, self.model, self.recommender = engine.catalogue, engine.model, engine.recommender

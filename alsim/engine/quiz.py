@@ -292,7 +292,7 @@ class Quiz:
             "mastery": raised,
             "model": engine.digest,
         }
-        engine._raise_mastery(students, raised)
+        engine.model.raise_mastery(students, raised)
         set_time(progress, now)
         (state,) = engine._codec.encode([self.student], students, progress)
         return Commit(self.student, stored.version, state, (events.encode(entry),)), None

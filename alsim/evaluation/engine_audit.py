@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from alsim.engine.engine import AdaptiveEngine
+from alsim.engine.events import ANSWERED, STUDIED
 from alsim.engine.histories import SESSION_GAP, Part, interactions, mastery_paths, parts, session_numbers
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.estimates import PairedDifference, Statistic, estimate
@@ -77,11 +78,11 @@ def read_columns(
 def _columns_of(engine: AdaptiveEngine, part: Part, gap: float) -> tuple[Any, ...]:
     """Return the columns of some students, each with events."""
     x = interactions(engine.catalogue, part.entries)
-    before, after = mastery_paths(engine.model, engine.model.new_students(part.names), x)
-    shares = [(values >= engine.threshold).mean(axis=1) for values in (before, after)]
+    paths = mastery_paths(engine.model, engine.model.new_students(part.names), x)
+    shares = [(values >= engine.threshold).mean(axis=1) for values in (paths.before, paths.last)]
     student = np.repeat(np.arange(len(part.names)), [len(entries) for entries in part.entries])
     time = np.array([entry["time"] for entries in part.entries for entry in entries], np.float64)
-    steps = np.array([entry["event"] != "shown" for entries in part.entries for entry in entries], np.bool_)
+    steps = np.array([entry["event"] in (ANSWERED, STUDIED) for entries in part.entries for entry in entries], np.bool_)
     first = time[np.searchsorted(student, np.arange(len(part.names)))]
     by_week = np.empty((len(part.names), MOST_WEEKS + 1))
     ends = np.searchsorted(x.student, np.arange(len(part.names) + 1))
@@ -92,7 +93,7 @@ def _columns_of(engine: AdaptiveEngine, part: Part, gap: float) -> tuple[Any, ..
     is_first = np.append(True, (np.diff(student) != 0) | (np.diff(session) != 0))[: len(student)]
     start = np.flatnonzero(is_first)
     end = np.append(start[1:], len(student))[: len(start)] - 1
-    correct = np.where(x.correct >= 0, x.correct, np.nan)
+    correct = np.where(x.score >= 0, x.score, np.nan)
     counts = np.bincount(np.cumsum(is_first) - 1, steps, len(start)).astype(np.int64)
     sessions = student[start] + part.first, time[start], time[end], counts
     return shares[1], first, by_week, x.student + part.first, x.time, x.chance, correct, x.satisfaction, *sessions

@@ -78,11 +78,11 @@ class Calibration:
 def calibration(chance: ArrayLike, correct: ArrayLike, students: ArrayLike, bins: int = BINS) -> Calibration:
     """Compare forecasts with answers.
 
-        bias = mean of p - y     Brier = mean of (p - y)^2     log loss = mean of -log(p if y = 1, 1 - p if y = 0)
+        bias = mean of p - y     Brier = mean of (p - y)^2     log loss = mean of -y log p - (1 - y) log(1 - p)
         ECE = sum over bins of n_b / n |mean p - mean y|
 
     chance    (n,) probabilities p of a correct answer that were forecast before it
-    correct   (n,) 1 or 0: y
+    correct   (n,) answers y: 1 correct, 0 wrong, between for partial credit
     students  (n,) integers, the student of each answer
     bins      number of bins of equal width, at least 1
 
@@ -105,7 +105,7 @@ def calibration(chance: ArrayLike, correct: ArrayLike, students: ArrayLike, bins
         answers=total,
         bias=estimate(p - y, unit),
         brier=estimate((p - y) ** 2, unit),
-        log_loss=estimate(-np.log(np.where(y == 1, clipped, 1 - clipped)), unit),
+        log_loss=estimate(-y * np.log(clipped) - (1 - y) * np.log1p(-clipped), unit),
         ece=float(gap.sum() / total) if total else math.nan,
         ece_if_calibrated=float(noise.sum() / total) if total else math.nan,
         bins=[
@@ -208,8 +208,8 @@ def _answers(chance: ArrayLike, correct: ArrayLike, students: ArrayLike) -> tupl
         raise AlsimError(f"students must be integers; got {unit.dtype}; number the students")
     if (invalid := ~((p >= 0) & (p <= 1))).any():
         raise AlsimError(f"chance must be probabilities in [0, 1]; got {p[invalid][0]}; leave such answers out")
-    if (invalid := ~np.isin(y, (0, 1))).any():
-        raise AlsimError(f"correct must be 1 or 0; got {y[invalid][0]}; leave such answers out")
+    if (invalid := ~((y >= 0) & (y <= 1))).any():
+        raise AlsimError(f"correct must be in [0, 1]; got {y[invalid][0]}; leave such answers out")
     return p, y, unit.astype(np.int64)
 
 

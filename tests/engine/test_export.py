@@ -34,7 +34,9 @@ def test_mastery_paths_are_those_of_the_engine(engine):
     (part,) = parts(engine)
     found = interactions(engine.catalogue, part.entries)
     start = engine.model.new_students(part.names)
-    before, after = mastery_paths(engine.model, start, found)
+    before, following, after = mastery_paths(engine.model, start, found)
+    same = np.diff(found.student, append=-1) == 0
+    np.testing.assert_array_equal(following[same], before[1:][same[:-1]])
     assert all(np.array_equal(start[name], values) for name, values in engine.model.model.start(6).items())
     for i, name in enumerate(part.names):
         assert after[i].tolist() == list(engine.mastery(name).values())
@@ -42,8 +44,8 @@ def test_mastery_paths_are_those_of_the_engine(engine):
         for row in rows:
             assert before[row].tolist() == list(twin.mastery("x").values())
             item = ITEMS[found.item[row]]["id"]
-            if found.correct[row] >= 0:
-                twin.process_response("x", item, found.correct[row], time=found.time[row])
+            if found.score[row] >= 0:
+                twin.process_response("x", item, found.score[row], time=found.time[row])
             else:
                 twin.process_content("x", item, time=found.time[row])
 
@@ -311,3 +313,41 @@ def test_items_that_the_catalogue_has_lost_stay_in_the_log(engine, tmp_path):
     assert is_lost.any() and (log.reward[is_lost] == 0).all()
     with pytest.raises(DatasetError, match="was decided with the catalogue"):
         log.candidates(0)
+
+
+def test_placements_after_a_quiz_are_exported_and_replayed(tmp_path):
+    engine = AdaptiveEngine(GRAPH, ITEMS)
+    engine.process_response("ada", "q4", True, time=1)
+    quiz, time = engine.quiz("ada", 3), 10.0
+    while (question := quiz.next(time=time)) is not None:
+        engine.process_response("ada", question.item, True, time=time + 1)
+        time += 10
+    quiz.place(time=time)
+    engine.recommend("ada", 3, time=time + 1)
+    log = load_log(export_log(engine, tmp_path / "log"))
+    events = log.events.to_pylist()
+    placed = [event for event in events if event["event"] == "placed"]
+    assert len(placed) == 1 and placed[0]["item_id"] is None and placed[0]["item"] == -1
+    np.testing.assert_allclose(
+        log.episodes.to_pylist()[-1]["final_obs"], list(engine.mastery("ada").values()), rtol=1e-6
+    )
+    rows = [k for k, event in enumerate(events) if event["policy"] == "guide"]
+    odds = log.probabilities(rows)
+    assert [odds[k, events[row]["item"]] for k, row in enumerate(rows)] == [events[row]["propensity"] for row in rows]
+    with pytest.raises(DatasetError, match="was chosen by a quiz, and not by the policy of the engine"):
+        log.candidates([event["policy"] for event in events].index("quiz"))
+
+
+def test_partial_credit_is_kept(tmp_path):
+    engine = AdaptiveEngine(GRAPH, ITEMS, model="alosi", policy="alosi")
+    for k, credit in enumerate((0.25, 0.5, 1.0)):
+        shown = engine.recommend("ada", 2, time=2 * k)
+        item = next((r.item for r in shown if r.item.startswith("q")), "q0")
+        engine.process_response("ada", item, credit, time=2 * k + 1)
+    log = load_log(export_log(engine, tmp_path / "log"))
+    t = log.transitions.to_pydict()
+    assert (t["credit"], t["correct"]) == ([0.25, 0.5, 1.0], [False, True, True])
+    np.testing.assert_allclose(log.next_obs[-1], list(engine.mastery("ada").values()), rtol=1e-6)
+    rows = np.flatnonzero(np.isfinite([np.nan if r is None else r for r in log.events.column("rank").to_pylist()]))
+    odds, items = log.probabilities(rows), log.events.column("item").to_numpy()[rows]
+    assert odds[np.arange(len(rows)), items].tolist() == log.events.column("propensity").take(rows).to_pylist()

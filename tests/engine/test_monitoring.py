@@ -78,7 +78,7 @@ def test_calibration_without_answers_and_of_one_student_is_undefined():
         (([0.5], [1, 0], [1, 1]), "one value per answer"),
         (([1.5], [1], [1]), r"chance must be probabilities in \[0, 1\]; got 1.5"),
         (([math.nan], [1], [1]), "chance must be probabilities"),
-        (([0.5], [2], [1]), "correct must be 1 or 0; got 2"),
+        (([0.5], [2], [1]), r"correct must be in \[0, 1\]; got 2"),
         (([0.5], [1], [0.5]), "students must be integers"),
         (([0.5], [1], [1], 0), "bins must be an integer of at least 1; got 0"),
     ],
@@ -269,7 +269,7 @@ def test_the_command_prints_80_columns_and_a_verdict_and_writes_json(directory, 
     with closing(load_engine(directory)) as engine:
         assert found["all"] == audit_engine(engine)["all"]
     again = run("audit", directory, "--group", f"{directory / 'students.csv'}:school")
-    assert "5 without group" in again.stdout and "There is one group" in again.stdout
+    assert "5 without group" in again.stdout and "one group, which cannot be compared" in again.stdout
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from alsim.config import Config
 from alsim.engine import AdaptiveEngine, Catalogue, EngineError
 from alsim.engine.cells import cells_of
 from alsim.engine.policy import EnginePolicy
-from alsim.engine.recommenders.base import Recommender
 from alsim.engine.selection import Classes, Fading, best_items
 from alsim.engine.shares import shares_of_best
 from alsim.evaluation import compare
@@ -104,12 +103,12 @@ class Recorder:
         self.policy.learn(state, transitions)
 
 
-@pytest.mark.parametrize("model", ["bkt", "elo"])
-def test_the_policy_decides_and_learns_as_the_engine(model):
+@pytest.mark.parametrize(("policy", "model"), [("guide", "bkt"), ("guide", "elo"), ("alosi", "bkt")])
+def test_the_policy_decides_and_learns_as_the_engine(policy, model):
     """The engine gets the same responses: its recommendations tie among the cells that the policy may choose."""
-    recorder = Recorder(EnginePolicy(engine_of_bank(model=model)))
+    recorder = Recorder(EnginePolicy(engine_of_bank(policy=policy, model=model)))
     run = alsim.rollout(recorder, num_learners=3, config=CONFIG, seed=4)
-    engine, ids = engine_of_bank(model=model), [*BANK.questions.id, *BANK.contents.id]
+    engine, ids = engine_of_bank(policy=policy, model=model), [*BANK.questions.id, *BANK.contents.id]
     actions = dict(zip(ids, cells_of(engine.catalogue, COURSE).action.tolist(), strict=True))
     x = run.interactions
     ends = np.cumsum(x.length)
@@ -225,7 +224,7 @@ def test_items_without_a_cell_are_refused(items, message):
         EnginePolicy(engine).bind(COURSE)
 
 
-def test_names_and_invalid_engines(monkeypatch):
+def test_names_and_invalid_engines():
     policy = make_policy(f"engine:{DIRECTORY}")
     assert policy.name == f"engine:{DIRECTORY}"
     assert "guide" in repr(policy) and "BKTModel" in repr(policy)
@@ -236,7 +235,6 @@ def test_names_and_invalid_engines(monkeypatch):
     view = View(np.zeros((2, 6), np.float32), "mastery", 4, np.ones(2, bool), np.zeros(2, np.float32))
     with pytest.raises(ValueError, match="is bound to 3 outcomes, but the view has 4"):
         policy.probabilities(view, policy.start(2))
-    engine = engine_of_bank()
-    monkeypatch.setattr(type(engine.recommender), "shares", Recommender.shares)
-    with pytest.raises(EngineError, match="does not compute the probabilities of all candidates"):
-        EnginePolicy(engine)
+    for name in ("thompson", "policy:weakest"):
+        with pytest.raises(EngineError, match="does not compute the probabilities of all candidates"):
+            EnginePolicy(engine_of_bank(policy=name))

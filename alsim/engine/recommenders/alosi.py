@@ -17,6 +17,7 @@ from alsim.engine.models import GUESS_AND_SLIP
 from alsim.engine.recommenders.base import Recommender, Situation
 from alsim.engine.recommenders.subjects import Subjects
 from alsim.engine.selection import Choice, Classes, Fading, best_items
+from alsim.engine.shares import shares_of_best
 from alsim.jit.compile import kernel
 from alsim.models.student.alosi import update_mastery
 from alsim.numerics.doubles import log_each
@@ -235,15 +236,33 @@ class Alosi(Recommender):
 
     def choose(self, situation: Situation, ranks: int) -> Choice:
         """Return up to `ranks` items for each student, the best first."""
-        size = max(1, MOST_SCORES // len(self.classes))
-        n = len(situation.students)
-        parts = [self._chosen(situation, slice(i, min(i + size, n)), ranks) for i in range(0, n, size)]
+
+        def chosen(part: slice) -> Choice:
+            salts = situation.salts[part]
+            scores, shown, counts = self._scored(situation, part)
+            return best_items(scores, self.classes, self.catalogue.hashes, salts, shown, counts, FADING, ranks)
+
+        parts = [chosen(part) for part in self._parts(situation)]
         return Choice(*map(np.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
 
-    def _chosen(self, situation: Situation, part: slice, ranks: int) -> Choice:
-        """Return the items of some students."""
-        progress = situation.progress
-        last = progress.last[part]
+    def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
+        """Return the probability that the next item is in each group of items, (n, G)."""
+        others = np.full((len(situation.students), 1), -1, np.int32) if above is None else above
+        found = [
+            shares_of_best(scores, self.classes, shown, counts, FADING, others[part], groups, size)
+            for part in self._parts(situation)
+            for scores, shown, counts in (self._scored(situation, part),)
+        ]
+        return np.concatenate(found)
+
+    def _parts(self, situation: Situation) -> list[slice]:
+        """Return parts of the students whose scores are in memory at once."""
+        n, size = len(situation.students), max(1, MOST_SCORES // len(self.classes))
+        return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+    def _scored(self, situation: Situation, part: slice) -> tuple[Doubles, Ints, Ints]:
+        """Return the scores of the classes for some students, items shown without a response, and how often."""
+        progress, last = situation.progress, situation.progress.last[part]
         of_last = np.where(last >= 0, self.classes.of[last], -1)
         target = float(log_odds(np.array([situation.threshold]))[0])
         found = subscores(
@@ -251,9 +270,7 @@ class Alosi(Recommender):
         )
         scores = total(found, self.weights)
         scores[~situation.ready[part].any(axis=1)] = -np.inf
-        shown, counts = _with_last(progress.shown[part], progress.counts[part], last)
-        salts = situation.salts[part]
-        return best_items(scores, self.classes, self.catalogue.hashes, salts, shown, counts, FADING, ranks)
+        return scores, *_with_last(progress.shown[part], progress.counts[part], last)
 
     def candidates(self, ready: Bools) -> Longs:
         """Return the numbers of all items, or of none if no skill is ready: all are mastered then."""
