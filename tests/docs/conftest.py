@@ -17,7 +17,6 @@ SLOW = {
     "docs/dynamics/prerequisites.md",
     "docs/engine/cold-start.md",
     "docs/engine/command-line.md",
-    "docs/engine/stores.md",
     "docs/exports.md",
     "docs/how-to/add-a-dynamics.md",
     "docs/how-to/add-a-policy.md",
