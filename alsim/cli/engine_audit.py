@@ -158,6 +158,8 @@ def _print_table(title: str, sections: Mapping[str, Report], columns: Any) -> No
 
     print(title)
     rows = [[name, *columns(one).values()] for name, one in sections.items()]
+    from alsim.cli.comparison_text import print_blocks
+
     print_blocks(["group", *columns(next(iter(sections.values())))], rows)
     print()
 

@@ -26,7 +26,7 @@ from alsim.errors import AlsimError
 def export_command(
     directory: DirectoryArgument,
     student: Annotated[
-        str | None, typer.Argument(metavar="[STUDENT]", help="Name of the student; leave it out with --out.")
+        str | None, typer.Argument(metavar="STUDENT", help="Name of the student.  [default: all of them, with --out]")
     ] = None,
     out: Annotated[
         Path | None,

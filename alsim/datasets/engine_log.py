@@ -164,8 +164,8 @@ class EngineLog:
             places.setdefault(int(wanted[place] - rank[wanted[place]]), []).append(place)
         settings, groups = self.manifest["engine"], np.arange(len(self.catalogue))
         names = [self.learner_name(learner)]
-        arguments = self.catalogue, self.model, self.model.new_students(names), steps
-        for number, situation in decisions(*arguments, settings["threshold"], settings["seed"]):
+        students = self.model.new_students(names)
+        for number, situation in decisions(self.model, students, steps, settings["threshold"], settings["seed"]):
             for place in places.get(first[number], ()):
                 row = int(wanted[place])
                 above = np.array([[*self._columns["item"][row - rank[row] : row], -1]], np.int32)

@@ -46,9 +46,9 @@ _HOMES = {
     "StoreError": "alsim.engine.errors",
     "UnknownName": "alsim.engine.errors",
     "UnknownStudent": "alsim.engine.errors",
-    "shrunken_difficulties": "alsim.engine.difficulties",
     "export_log": "alsim.datasets.engine_export",
     "load_log": "alsim.datasets.engine_log",
+    "shrunken_difficulties": "alsim.engine.difficulties",
 }
 
 __all__ = [

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim.engine.catalogue import Catalogue
 from alsim.engine.models import EngineModel
 from alsim.engine.progress import Progress, remove_shown, set_time, show
 from alsim.engine.recommenders import Situation
@@ -30,7 +29,7 @@ class Step(NamedTuple):
 
 
 def decisions(
-    catalogue: Catalogue, model: EngineModel, students: Students, steps: Iterable[Step], threshold: float, seed: int
+    model: EngineModel, students: Students, steps: Iterable[Step], threshold: float, seed: int
 ) -> Iterator[tuple[int, Situation]]:
     """Yield the number of each step in which items were shown, and the situation of the student before it.
 
@@ -45,22 +44,7 @@ def decisions(
             model.raise_mastery(students, step.placed)
         elif step.score is None:
             mastery = model.mastery(students)
-            yield (
-                number,
-                Situation(
-                    students=[""],
-                    mastery=mastery,
-                    ready=catalogue.graph.ready(mastery, threshold),
-                    threshold=threshold,
-                    progress=progress,
-                    now=[step.time],
-                    words=words,
-                    seed=seed,
-                    model=model,
-                    counters=lambda names: [0] * len(names),
-                    log=lambda i: [],
-                ),
-            )
+            yield number, Situation.without_store(mastery, threshold, progress, words, seed, model, step.time)
             show(progress.shown, progress.counts, np.array([step.items], np.int32).reshape(1, -1))
             progress.decisions[0] += 1
         elif (item := step.items[0]) >= 0:

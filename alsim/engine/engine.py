@@ -106,6 +106,10 @@ class AdaptiveEngine:
         """Digest of what states depend on: model, catalogue, and a recommender that observes; 16 hexadecimal digits."""
         return f"{self._codec.digest:016x}"
 
+    def digest_with(self, model: EngineModel) -> int:
+        """Return the digest of states under a model: trials of contents belong to a recommender that observes."""
+        return model.digest ^ (hash_of(self.recommender.counter_prefix) if self.recommender.observes else 0)
+
     # ── what a student knows ────────────────────────────────────────────────────────────────────
 
     def mastery(self, student: str) -> dict[str, float]:
@@ -202,12 +206,12 @@ class AdaptiveEngine:
             ready=ready,
             threshold=self.threshold,
             progress=progress,
-            now=now,
             words=decision_words(self.seed, names, progress.decisions),
             seed=self.seed,
-            model=self.model,
             counters=self.store.read_counters,
             log=lambda i: [events.decode(entry) for entry in self.store.entries(names[i])],
+            now=now,
+            model=self.model,
         )
 
     def _recommendations(self, situation: Situation, choice: Choice) -> list[list[Recommendation]]:
@@ -547,8 +551,7 @@ class AdaptiveEngine:
         """Use a student model from now on. Other threads must not use the engine meanwhile."""
         self.model = model
         self._design = None
-        observed = self.recommender.counter_prefix if self.recommender.observes else ""
-        self._codec = StudentCodec(model.model, model.digest ^ (hash_of(observed) if observed else 0))
+        self._codec = StudentCodec(model.model, self.digest_with(model))
         self._ids = tuple(item.id for item in self.catalogue.items)
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
         self._kinds = "".join(events.QUESTION if asks else events.CONTENT for asks in self.catalogue.is_question)

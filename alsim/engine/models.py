@@ -39,6 +39,8 @@ class EngineModel:
     def __init__(self, model: Any, catalogue: Catalogue) -> None:
         self.model = _resolved(model, catalogue)
         items = self.model.items
+        self.graph = catalogue.graph
+        """Graph of skills."""
         self.items: Longs = _item_numbers(items, catalogue)
         """Item of the model for each item of the catalogue, (I,): a question by what it assesses, a content by what it
         teaches; -1 for a content that the model does not know."""

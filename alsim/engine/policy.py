@@ -137,20 +137,7 @@ class EnginePolicy:
             counts=0 * none,
             trials=[[]] * n,
         )
-        ready = self.catalogue.graph.ready(mastery, self.threshold)
-        return Situation(
-            students=[""] * n,
-            mastery=mastery,
-            ready=ready,
-            threshold=self.threshold,
-            progress=progress,
-            now=[0.0] * n,
-            words=words,
-            seed=self.seed,
-            model=self.model,
-            counters=lambda names: [0] * len(names),
-            log=lambda i: [],
-        )
+        return Situation.without_store(mastery, self.threshold, progress, words, self.seed, self.model)
 
     def _odds(self, situation: Situation) -> Doubles:
         """Return the probability of each action in each lane, (N, A)."""

@@ -60,7 +60,7 @@ class QuizDesign:
         belief = self.placement.start(1)
         for item, correct in answers:
             if (number := catalogue.index.get(item, -1)) >= 0 and (q := self._question[number]) >= 0:
-                self.answer(belief, np.array([q]), np.array([correct], i8))
+                self.answer(belief, np.array([q]), np.array([correct >= 0.5], i8))
         return belief
 
     def answer(self, belief: Doubles, questions: Longs, correct: Any) -> None:

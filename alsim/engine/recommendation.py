@@ -13,7 +13,7 @@ from alsim.types import Bools, Doubles, Ints, Longs, describe, safe_repr, short_
 
 
 class Decisions:
-    """Decisions for n students, from which reasons and candidates can be told."""
+    """Decisions for n students, from which reasons and candidates are derived."""
 
     def __init__(self, recommender: Recommender, situation: Situation, choice: Choice) -> None:
         self._recommender, self._choice, self._ready = recommender, choice, situation.ready
@@ -76,7 +76,7 @@ class Recommendation:
 
     @property
     def reason(self) -> str:
-        """Why it was chosen."""
+        """Reason of the choice, a sentence."""
         return self._decisions.reason(self._row, self._rank)
 
     @property

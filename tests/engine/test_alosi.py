@@ -206,6 +206,20 @@ def test_memory_grows_with_items_and_not_with_their_square():
     assert peak < 3e6  # a dense table of items and skills would take 24 MB, one of items and items 800 MB
 
 
+def test_shares_are_the_propensities_of_all_candidates():
+    graph, items = random_course(3)
+    one = AdaptiveEngine(graph, items, policy="alosi")
+    first = next(item["id"] for item in items if item["type"] == "question")
+    one.process_response("anna", first, True)
+    situations, choose = [], one.recommender.choose
+    one.recommender.choose = lambda situation, ranks: situations.append(situation) or choose(situation, ranks)
+    found = one.recommend("anna", 8)
+    for rank, r in enumerate(found):
+        above = np.array([[*(one.catalogue.index[x.item] for x in found[:rank]), -1]], np.int32)
+        shares = one.recommender.shares(situations[0], np.arange(len(items)), len(items), above)
+        assert shares.sum() == pytest.approx(1) and shares[0, one.catalogue.index[r.item]] == r.propensity
+
+
 def test_parameters_follow_the_name():
     one = AdaptiveEngine(GRAPH, ITEMS, policy="alosi:0.5:2:2:1:0.5")
     assert one.recommender.slack == 0.5 and one.recommender.weights == Weights(2, 2, 1, 0.5)

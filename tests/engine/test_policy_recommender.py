@@ -25,9 +25,10 @@ CATALOGUE = [
     *(question(f"{skill}{k}", skill, difficulty=b) for skill in COURSE for k, b in enumerate([-1.0, 0.0, 0.2, 1.0])),
     *(content(f"{skill}-{m}", skill, modality=m) for skill in COURSE for m in MODALITIES[:3]),
 ]
-REFUSED = {"oracle", "student"}
+NEED_ARGUMENTS = {"oracle", "student", "engine"}
+"""Policies that read the truth, or a file."""
 NAMES = {
-    **{name: f"policy:{name}" for name in POLICIES if name not in REFUSED},
+    **{name: f"policy:{name}" for name in POLICIES if name not in NEED_ARGUMENTS},
     "epsilon-greedy": "policy:epsilon-greedy:zpdes:0.2",
     "mix": "policy:mix:rules=0.6,ucb1=0.4",
 }
@@ -77,7 +78,7 @@ def check(name):
     if len(items) > 1:
         scale = COPIES / sum(expected)
         assert stats.chisquare(counts, [scale * e for e in expected]).pvalue > 1e-4
-    # The propensity at a rank is that of its item given the items above, whatever the decision.
+    # The propensity at a rank is that of its item given the items above, in each decision.
     given = {}
     for row in found:
         for r in range(1, 3):
@@ -273,6 +274,26 @@ def test_views_and_transitions_are_those_of_the_specification():
     asked = [(int(i[0]), int(a[0])) for i, a in zip(view.items, view.actions, strict=True) if a[0] < 12]
     assert all(3 * course.learning_outcome[i] + course.difficulty[i] == a for i, a in asked)
     assert [int(i[0]) for i, a in zip(view.items, view.actions, strict=True) if a[0] >= 12 and i[0] < 16] == []
+
+
+def test_a_quiz_raises_mastery_in_the_history():
+    """The mastery that a policy gets last is that of the engine, also after a placement."""
+    one = AdaptiveEngine(COURSE, CATALOGUE, policy="policy:uniform", seed=2)
+    one.process_response("anna", "a0", True)
+    quiz = one.quiz("anna", 5)
+    while (asked := quiz.next()) is not None:
+        one.process_response("anna", asked.item, True, key=asked.key)
+    quiz.place()
+    assert any(event["event"] == "placed" for event in one.events("anna"))
+    one.process_response("anna", "d3", False)
+    Recorder.seen.clear()
+    two = AdaptiveEngine(COURSE, CATALOGUE, policy=Recorder, store=one.store)
+    Recorder.seen.clear()
+    two.recommend("anna", 1)
+    *steps, (view, _) = Recorder.seen
+    mastery = list(one.mastery("anna").values())
+    np.testing.assert_allclose(steps[-1].next_observation[0, :4], mastery, rtol=1e-6)
+    np.testing.assert_allclose(view.mastery[0], mastery, rtol=1e-6)
 
 
 def test_the_mask_allows_the_cells_of_ready_skills():

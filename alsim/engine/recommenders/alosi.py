@@ -236,27 +236,33 @@ class Alosi(Recommender):
 
     def choose(self, situation: Situation, ranks: int) -> Choice:
         """Return up to `ranks` items for each student, the best first."""
-        size = max(1, MOST_SCORES // len(self.classes))
-        n = len(situation.students)
-        parts = [self._chosen(situation, slice(i, min(i + size, n)), ranks) for i in range(0, n, size)]
-        return Choice(*map(np.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
 
-    def _chosen(self, situation: Situation, part: slice, ranks: int) -> Choice:
-        """Return the items of some students."""
-        scores, shown, counts = self._scored(situation, part)
-        salts = situation.salts[part]
-        return best_items(scores, self.classes, self.catalogue.hashes, salts, shown, counts, FADING, ranks)
+        def chosen(part: slice) -> Choice:
+            salts = situation.salts[part]
+            scores, shown, counts = self._scored(situation, part)
+            return best_items(scores, self.classes, self.catalogue.hashes, salts, shown, counts, FADING, ranks)
+
+        parts = [chosen(part) for part in self._parts(situation)]
+        return Choice(*map(np.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
 
     def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
         """Return the probability that the next item is in each group of items, (n, G)."""
-        scores, shown, counts = self._scored(situation, slice(None))
-        others = np.full((len(scores), 1), -1, np.int32) if above is None else above
-        return shares_of_best(scores, self.classes, shown, counts, FADING, others, groups, size)
+        others = np.full((len(situation.students), 1), -1, np.int32) if above is None else above
+        found = [
+            shares_of_best(scores, self.classes, shown, counts, FADING, others[part], groups, size)
+            for part in self._parts(situation)
+            for scores, shown, counts in (self._scored(situation, part),)
+        ]
+        return np.concatenate(found)
+
+    def _parts(self, situation: Situation) -> list[slice]:
+        """Return parts of the students whose scores are in memory at once."""
+        n, size = len(situation.students), max(1, MOST_SCORES // len(self.classes))
+        return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
     def _scored(self, situation: Situation, part: slice) -> tuple[Doubles, Ints, Ints]:
-        """Return the score of each class, and the items that count as shown with how often, of some students."""
-        progress = situation.progress
-        last = progress.last[part]
+        """Return the scores of the classes for some students, items shown without a response, and how often."""
+        progress, last = situation.progress, situation.progress.last[part]
         of_last = np.where(last >= 0, self.classes.of[last], -1)
         target = float(log_odds(np.array([situation.threshold]))[0])
         found = subscores(

@@ -34,18 +34,45 @@ class Situation(NamedTuple):
     """Mastery from which a skill counts as mastered."""
     progress: Progress
     """Counts, times, and items that were shown."""
-    now: Sequence[float]
-    """Time of the decision of each student, seconds since 1970, (n,)."""
     words: Words
     """Random words of the decision, (n, 4) uint32."""
     seed: int
     """Seed of the engine."""
-    model: EngineModel
-    """Student model of the engine."""
     counters: Callable[[Sequence[str]], list[int]]
     """Function that returns the shared counters with some names, 0 for unknown ones: one call of the store."""
     log: Callable[[int], list[dict[str, Any]]]
     """Function that returns the entries of the log of student i, oldest first: one call of the store."""
+    now: Sequence[float] = ()
+    """Time of the decision of each student, seconds since 1970, (n,); empty if it is unknown."""
+    model: EngineModel | None = None
+    """Student model of the engine; None if it is unknown, for a decision that is made again from a log."""
+
+    @classmethod
+    def without_store(
+        cls,
+        mastery: Doubles,
+        threshold: float,
+        progress: Progress,
+        words: Words,
+        seed: int,
+        model: EngineModel,
+        time: float = 0.0,
+    ) -> Situation:
+        """Return the situation of n students at one time, without names and log, and with counters of 0."""
+        n = len(mastery)
+        return cls(
+            students=[""] * n,
+            mastery=mastery,
+            ready=model.graph.ready(mastery, threshold),
+            threshold=threshold,
+            progress=progress,
+            now=[time] * n,
+            words=words,
+            seed=seed,
+            model=model,
+            counters=lambda names: [0] * len(names),
+            log=lambda i: [],
+        )
 
     @property
     def salts(self) -> Keys:

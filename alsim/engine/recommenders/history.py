@@ -11,6 +11,7 @@ from alsim.config.settings import ImpactByModality, RewardConfig
 from alsim.dynamics.standard import Standard
 from alsim.engine import events
 from alsim.engine.catalogue import Catalogue
+from alsim.engine.errors import EngineError
 from alsim.engine.recommenders.base import Situation
 from alsim.engine.recommenders.cells import Cells
 from alsim.mdp.actions import split_actions
@@ -39,37 +40,49 @@ class Logs(NamedTuple):
     seconds: Doubles  # (n, T) response time, NaN for a content
     time: Doubles  # (n, T) seconds since 1970
     propensity: Doubles  # (n, T) probability of the action, 1 for an item that was not recommended
+    placed: list[dict[int, dict[str, float]]]  # by student: mastery after a quiz, by the number of interactions before
 
     @classmethod
     def read(cls, situation: Situation, catalogue: Catalogue, policy: str) -> Logs:
         """Return the logs of students; `policy` is the name of the policy whose scores are probabilities of actions."""
-        rows = [list(_rows(situation.log(i), catalogue, policy)) for i in range(len(situation.students))]
+        placed: list[dict[int, dict[str, float]]] = [{} for _ in situation.students]
+        rows = [_rows(situation.log(i), catalogue, policy, placed[i]) for i in range(len(situation.students))]
         length = np.array([len(row) for row in rows], np.int64)
         table = np.zeros((len(rows), int(length.max(initial=0)), len(COLUMNS)))
         for i, row in enumerate(rows):
             if row:
                 table[i, : len(row)] = row
         item, score, seconds, time, propensity = (np.ascontiguousarray(table[:, :, c]) for c in range(len(COLUMNS)))
-        return cls(length, item.astype(np.int64), score, seconds, time, propensity)
+        return cls(length, item.astype(np.int64), score, seconds, time, propensity, placed)
 
 
-def _rows(entries: list[dict[str, Any]], catalogue: Catalogue, policy: str) -> Iterator[tuple[float, ...]]:
-    """Yield the columns of the interactions in a log; those with items that the catalogue lacks are left out."""
+def _rows(
+    entries: list[dict[str, Any]], catalogue: Catalogue, policy: str, placed: dict[int, dict[str, float]]
+) -> list[tuple[float, ...]]:
+    """Return the columns of the interactions in a log; those with items that the catalogue lacks are left out.
+
+    placed  written: mastery that a quiz has found, by the number of interactions before
+    """
+    rows: list[tuple[float, ...]] = []
     shown: dict[str, float] = {}
     for entry in entries:
         if entry["event"] == events.SHOWN:
             values = entry["scores"] if entry["policy"] == policy else entry["propensities"]
             shown.update(zip(entry["items"], values, strict=True))
             continue
+        if entry["event"] == events.PLACED:
+            known = placed.setdefault(len(rows), {})
+            known |= {skill: max(p, known.get(skill, 0.0)) for skill, p in entry["mastery"].items()}
+            continue
         item = catalogue.index.get(entry["item"])
         odds = shown.pop(entry["item"], 1.0)
         if item is None:
             continue
-        if entry["event"] == events.STUDIED:
-            yield item, NOT_ANSWERED, np.nan, entry["time"], odds
-        else:
-            seconds = UNKNOWN_SECONDS if entry.get("seconds") is None else entry["seconds"]
-            yield item, entry["correct"], seconds, entry["time"], odds
+        is_content, seconds = entry["event"] == events.STUDIED, entry.get("seconds")
+        score = NOT_ANSWERED if is_content else entry["correct"]
+        taken = np.nan if is_content else UNKNOWN_SECONDS if seconds is None else seconds
+        rows.append((item, score, taken, entry["time"], odds))
+    return rows
 
 
 class History:
@@ -81,7 +94,9 @@ class History:
     """
 
     def __init__(self, situation: Situation, logs: Logs, cells: Cells) -> None:
-        self._situation, self._logs, self._cells = situation, logs, cells
+        if situation.model is None:
+            raise EngineError("a policy of alsim.policies needs the student model of the engine: pass Situation.model")
+        self._situation, self._logs, self._cells, self._model = situation, logs, cells, situation.model
         self.num_los = cells.num_skills
         self.actions = cells.of[logs.item]
         self._asks, self._lo, self._level = split_actions(self.actions, self.num_los)
@@ -96,10 +111,11 @@ class History:
         """Yield the students with a next interaction, and these interactions; update frustration and times."""
         students, mastery = self._start_of_model()
         for t in range(self.actions.shape[1]):
+            mastery = self._model.mastery(students) if self._place(students, t) else mastery
             before, observed = mastery, self.observation(mastery)
             active = self._logs.length > t
             self._update(students, t, active)
-            mastery = self._situation.model.mastery(students)
+            mastery = self._model.mastery(students)
             rewards = self._advance(t, active, before, mastery)
             rows = np.flatnonzero(active)
             yield rows, self._transitions(t, rows, observed, self.observation(mastery), rewards)
@@ -115,17 +131,17 @@ class History:
         students, mastery = self._start_of_model()
         for t in range(self.actions.shape[1]):
             active = self._logs.length > t
-            mastery = self._situation.model.mastery(students) if is_needed[t] else mastery
+            if t <= last:
+                self._place(students, t)
+            mastery = self._model.mastery(students) if is_needed[t] else mastery
             self._advance(t, active, mastery, mastery)
             if t < last:
                 self._update(students, t, active)
 
     def _start_of_model(self) -> tuple[Students, Doubles]:
         """Return the states of the student model before the first interaction, and the mastery (n, K)."""
-        model, names = self._situation.model, list(self._situation.students)
-        start_of = getattr(model.model, "start_of", None)
-        students = start_of(names) if callable(start_of) else model.model.start(len(names))
-        return students, model.mastery(students)
+        students = self._model.new_students(self._situation.students)
+        return students, self._model.mastery(students)
 
     def observation(self, mastery: Doubles) -> Floats:
         """Return observations (n, K + 2) of kind "mastery" (clause S8.1)."""
@@ -158,9 +174,19 @@ class History:
             **lists,
         )
 
+    def _place(self, students: Students, t: int) -> bool:
+        """Raise mastery as quizzes after t interactions have found; return whether a state has changed."""
+        rows = [i for i, placed in enumerate(self._logs.placed) if t in placed]
+        for i in rows:
+            own = {name: values[i : i + 1] for name, values in students.items()}
+            self._model.raise_mastery(own, self._logs.placed[i][t])
+            for name, values in own.items():
+                students[name][i] = values[0]
+        return bool(rows)
+
     def _update(self, students: Students, t: int, active: Bools) -> None:
         """Update the state of the student model with one interaction of each active student."""
-        model, logs = self._situation.model, self._logs
+        model, logs = self._model, self._logs
         items = model.items[logs.item[:, t]]
         score = np.array([model.read_score(value) for value in logs.score[:, t].tolist()])
         model.model.update(students, items, score, active & (items >= 0))
