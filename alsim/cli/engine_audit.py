@@ -78,8 +78,8 @@ def audit(
 ) -> None:
     """Report what the log of an engine says about its students.
 
-    Statistics are means over students with 95 % intervals. Students and sessions that cannot be observed yet are left out
-    and counted.
+    Statistics are means over students with 95 % intervals. Students and sessions that cannot be observed yet are left
+    out and counted.
     """
     from alsim.evaluation.engine_audit import audit_engine, read_groups
 
@@ -158,8 +158,6 @@ def _print_table(title: str, sections: Mapping[str, Report], columns: Any) -> No
 
     print(title)
     rows = [[name, *columns(one).values()] for name, one in sections.items()]
-    from alsim.cli.comparison_text import print_blocks
-
     print_blocks(["group", *columns(next(iter(sections.values())))], rows)
     print()
 
