@@ -123,8 +123,8 @@ def test_the_top_level_holds_a_short_list_of_modules():
 def test_the_layout_stays_as_simple_as_it_was_drawn():
     """Decisions 16, 17, 18, 20 and 23 have the figures; `chain` also shows that the parts have no cycle."""
     edges = parts()
-    assert len(edges) <= 28
-    assert sum(map(len, edges.values())) <= 166
+    assert len(edges) <= 29
+    assert sum(map(len, edges.values())) <= 173
     assert chain(edges) <= 13
 
 

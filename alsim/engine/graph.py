@@ -11,7 +11,7 @@ from alsim.curriculum.graph import Curriculum, CurriculumError
 from alsim.engine.errors import EngineError, UnknownName
 from alsim.errors import did_you_mean
 from alsim.jit.compile import lean_kernel
-from alsim.types import Bools, Doubles, Floats, Ints, safe_repr
+from alsim.types import Bools, Doubles, Ints, Longs, safe_repr
 
 
 class SkillGraph:
@@ -42,10 +42,12 @@ class SkillGraph:
             if parent not in self.index:
                 cure = did_you_mean(str(parent), self.skills) or f': add "{parent}": [] if it needs no other skill'
                 raise UnknownName(f"the graph has no skill {parent!r}, which {child!r} has as a prerequisite{cure}")
-        self._graph = curriculum.graph(self.skills)
         self.edges: Ints = np.array([(self.index[str(p)], self.index[str(c)]) for p, c in curriculum.edges], np.int32)
         """Numbers of parent and child of each edge, (E, 2)."""
         self.edges = self.edges.reshape(-1, 2)
+        order = np.argsort(self.edges[:, 1], kind="stable")
+        self._parent = np.ascontiguousarray(self.edges[order, 0])
+        self._first = np.searchsorted(self.edges[order, 1], np.arange(len(self.skills) + 1))
 
     @classmethod
     def read(cls, source: Any) -> SkillGraph:
@@ -91,7 +93,7 @@ class SkillGraph:
         knowledge state. Source: Falmagne & Doignon (2011), Learning spaces, ch. 4.
         """
         found = np.empty(mastery.shape, np.bool_)
-        write_ready(mastery, self._graph.first, self._graph.parents, self._graph.weights, threshold, found)
+        write_ready(mastery, self._first, self._parent, threshold, found)
         return found
 
     def remedial(self, mastery: Doubles, practised: Bools, threshold: float) -> Bools:
@@ -125,18 +127,17 @@ class SkillGraph:
 
 
 @lean_kernel
-def write_ready(mastery: Doubles, first: Ints, parents: Ints, weights: Floats, threshold: float, ready: Bools) -> None:
-    """Write the skills that each student is ready for, (n, K), as `alsim.curriculum.readiness.ready_outcomes`.
+def write_ready(mastery: Doubles, first: Longs, parents: Ints, threshold: float, ready: Bools) -> None:
+    """Write the skills that each student is ready for, (n, K).
 
-    first, parents, weights  fields of `Graph`
+    first, parents  skill k has the parents parents[first[k]:first[k + 1]]
     """
     for i in range(len(mastery)):
         for k in range(len(first) - 1):
             is_ready = mastery[i, k] < threshold
             if is_ready:
                 for x in range(first[k], first[k + 1]):
-                    if weights[x] != 0 and mastery[i, parents[x]] < threshold:
-                        is_ready = False
+                    is_ready = is_ready and mastery[i, parents[x]] >= threshold
             ready[i, k] = is_ready
 
 

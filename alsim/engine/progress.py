@@ -1,4 +1,4 @@
-"""What an engine knows of students besides the state of the student model: counts, times, and items that were shown."""
+"""Progress of students, besides the state of the student model: counts, times, and items that were shown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Trial(NamedTuple):
 @short_repr
 @dataclass
 class Progress:
-    """What an engine knows of n students, besides the state of the student model."""
+    """Progress of n students, besides the state of the student model."""
 
     decisions: Longs
     """Number of recommendations so far, (n,)."""

@@ -1,4 +1,4 @@
-"""What an engine returns: recommendations with their candidates, and the result of a response."""
+"""Results of an engine: recommendations with their candidates, and results of responses."""
 
 from __future__ import annotations
 

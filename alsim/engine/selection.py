@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from alsim.jit.compile import kernel, rule
-from alsim.types import WORD_BITS, Doubles, Ints, Keys, Longs, short_repr, u64
+from alsim.types import WORD_BITS, Bools, Doubles, Ints, Keys, Longs, short_repr, u64
 
 MIX_1, MIX_2 = u64(0x85EBCA6B), u64(0xC2B2AE35)
+ONE_BIT, LOW_BITS = u64(1), u64(63)
 SHIFT_1, SHIFT_2, LOW = u64(16), u64(13), u64(0xFFFFFFFF)
 
 
@@ -123,31 +124,21 @@ def choose(
     live, open_scores = np.empty(num_classes, np.int64), np.empty(num_classes)
     best = np.empty(ranks, np.uint64)
     for i in range(len(scores)):
-        for k in range(shown.shape[1]):
-            if shown[i, k] < 0:
-                break
-            has_shown[of[shown[i, k]]] = True
-        known, size, total = 0, 0, 0
+        bits = _mark(shown[i], of, True, has_shown)
+        known = 0
         for c in range(num_classes):  # without a branch
             live[known], open_scores[known] = c, scores[i, c]
             known += int(scores[i, c] > -np.inf)
-        for y in range(known):
-            total += int(start[live[y] + 1] - start[live[y]])
-        candidates[i], remaining = total, known
-        while remaining > 0:
-            x, value = 0, open_scores[0]
-            for y in range(1, remaining):
-                if open_scores[y] > value:
-                    x, value = y, open_scores[y]
-            if size == ranks and value < values[i, ranks - 1]:
+        candidates[i] = _total(live[:known], start)
+        size, x, value = 0, -1, np.inf
+        while True:
+            x, value = _next(open_scores[:known], x, value)
+            if x < 0 or (size == ranks and value < values[i, ranks - 1]):
                 break
             c = live[x]
-            remaining -= 1
-            live[x], open_scores[x] = live[remaining], open_scores[remaining]
-            live[remaining], open_scores[remaining] = c, value
             for place in range(start[c], start[c + 1]):
                 it, score = item[place], value
-                if has_shown[c]:
+                if has_shown[c] and (bits >> (u64(it) & LOW_BITS)) & ONE_BIT:
                     score = faded(value, _count(shown[i], counts[i], it), factor, step)
                 tie = mixed(hashes[it] ^ salts[i])
                 if size == ranks and (
@@ -164,13 +155,46 @@ def choose(
             if r > 0 and values[i, r] == values[i, r - 1]:
                 ties[i, r] = ties[i, r - 1] - 1
             else:
-                ties[i, r] = _tied(values[i, r], live[:known], scores[i], of, start, shown[i], counts[i], factor, step)
+                ties[i, r] = _tied(
+                    values[i, r], live[:known], open_scores, scores[i], of, start, shown[i], counts[i], factor, step
+                )
         for r in range(size, ranks):
             items[i, r], values[i, r], ties[i, r] = -1, 0.0, 0
-        for k in range(shown.shape[1]):
-            if shown[i, k] < 0:
-                break
-            has_shown[of[shown[i, k]]] = False
+        _mark(shown[i], of, False, has_shown)
+
+
+@rule
+def _mark(shown: Ints, of: Ints, value: bool, has_shown: Bools) -> u64:
+    """Set a mark of the classes of shown items, and return a word with bit k for items of number k modulo 64.
+
+    An item whose bit is 0 was not shown, which saves most searches.
+    """
+    bits = u64(0)
+    for k in range(len(shown)):
+        if shown[k] < 0:
+            break
+        has_shown[of[shown[k]]] = value
+        bits |= ONE_BIT << (u64(shown[k]) & LOW_BITS)
+    return bits
+
+
+@rule
+def _total(classes: Longs, start: Longs) -> int:
+    """Return the number of items of some classes."""
+    total = 0
+    for c in classes:
+        total += int(start[c + 1] - start[c])
+    return total
+
+
+@rule
+def _next(scores: Doubles, last: int, value: float) -> tuple[int, float]:
+    """Return the place after another in descending order of the score, and its score; -1 after the last."""
+    found, best = -1, -np.inf
+    for c in range(len(scores)):
+        if scores[c] > best and (scores[c] < value or (scores[c] == value and c > last)):
+            found, best = c, scores[c]
+    return found, best
 
 
 @rule
@@ -188,6 +212,7 @@ def _count(shown: Ints, counts: Ints, item: int) -> int:
 def _tied(
     value: float,
     live: Longs,
+    open_scores: Doubles,
     scores: Doubles,
     of: Ints,
     start: Longs,
@@ -196,11 +221,11 @@ def _tied(
     factor: float,
     step: float,
 ) -> int:
-    """Return the number of items with a score; `live` are the classes of candidates."""
+    """Return the number of items with a score; `live` and `open_scores` are the candidates' classes and scores."""
     total = 0
-    for c in live:
-        if scores[c] == value:
-            total += int(start[c + 1] - start[c])
+    for x in range(len(live)):
+        if open_scores[x] == value:
+            total += int(start[live[x] + 1] - start[live[x]])
     for k in range(len(shown)):
         if shown[k] < 0:
             break

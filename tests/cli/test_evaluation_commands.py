@@ -227,6 +227,7 @@ def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy)
         assert str(Path(alsim.__file__).parent) not in err
     else:
         assert err.count("\n") == 1
+        err = err.replace(str(tmp_path), "")  # its name has numbers
         assert "the policy 'raises'" in err
         assert ("99" in err) == (policy == "Impossible")
         assert ("nan" in err) == (policy == "Improbable")

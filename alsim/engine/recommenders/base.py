@@ -16,7 +16,7 @@ from alsim.types import Bools, Doubles, Keys, Longs, Words, short_repr
 
 @short_repr
 class Situation(NamedTuple):
-    """What a recommender knows of n students. K skills."""
+    """Input of a recommender: n students and K skills."""
 
     students: Sequence[str]
     """Names of the students."""
@@ -27,7 +27,7 @@ class Situation(NamedTuple):
     threshold: float
     """Mastery from which a skill counts as mastered."""
     progress: Progress
-    """What else the engine knows of the students."""
+    """Counts, times, and items that were shown."""
     words: Words
     """Random words of the decision, (n, 4) uint32."""
     seed: int

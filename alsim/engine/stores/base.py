@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 @short_repr
 class Stored(NamedTuple):
-    """What a store has of a student."""
+    """Record of a student in a store."""
 
     version: int
     """Number of commits of the student so far; 0 for an unknown student."""
