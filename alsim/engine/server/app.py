@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from alsim._version import __version__
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import (
     DeletedStudent,
@@ -20,7 +21,7 @@ from alsim.engine.errors import (
 from alsim.engine.server.boundary import MAX_BODY, MOST_WAITING, RETRY_SECONDS, Boundary, checked_key, encoded
 from alsim.engine.server.metrics import Metrics
 from alsim.engine.server.routes import Routes
-from alsim.engine.server.schema import HEALTH, VERSION, add_security, operations
+from alsim.engine.server.schema import HEALTH, add_security, operations
 from alsim.engine.warmup import warm_up
 from alsim.types import describe
 from alsim.utils.optional import require
@@ -36,7 +37,7 @@ else:
     HTTPException = require("starlette.exceptions", "server", "alsim.engine.server").HTTPException
     Match = require("starlette.routing", "server", "alsim.engine.server").Match
 
-import os; THREADS = int(os.environ.get("T","1"))
+THREADS = 4
 """Number of threads of a process that call the engine."""
 STATUSES = {
     UnknownName: 404,
@@ -67,7 +68,7 @@ def create_app(
     api_key       key that each request must have, at least 16 characters; None for no key
     max_body      largest body of a request, bytes
     most_waiting  largest number of requests at once; further ones get status 503
-    threads       number of threads that call the engine
+    threads       number of threads that call the engine and wait for its store
     close_engine  True to close the engine when the server stops
 
     The engine is warmed up before the first request. Raises EngineError for an invalid key, MissingExtra without the
@@ -87,7 +88,7 @@ def create_app(
     # The pages of FastAPI with the schema load scripts from another site, so there are none.
     app = fastapi.FastAPI(
         title="alsim: adaptive engine",
-        version=VERSION,
+        version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

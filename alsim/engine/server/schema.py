@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from alsim._version import __version__ as VERSION
 from alsim.engine.server.bodies import (
     ContentRequest,
     Error,
@@ -34,7 +33,10 @@ ERRORS = {
     503: "The store cannot be reached, is full or locked, or the server is busy: try again after Retry-After seconds.",
 }
 """Statuses of errors, and their meanings."""
-SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}, "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def operations(routes: Routes) -> Iterator[dict[str, Any]]:
@@ -43,7 +45,10 @@ def operations(routes: Routes) -> Iterator[dict[str, Any]]:
         **_operation("POST", RECOMMEND, routes.recommend, Recommendations, 401, 409, 413, 422, 503),
         "openapi_extra": _body(RecommendRequest, required=False),
     }
-    for path, endpoint, body in ((RESPONSES, routes.respond, ResponseRequest), (CONTENTS, routes.study, ContentRequest)):
+    for path, endpoint, body in (
+        (RESPONSES, routes.respond, ResponseRequest),
+        (CONTENTS, routes.study, ContentRequest),
+    ):
         yield {
             **_operation("POST", path, endpoint, Interaction, 401, 404, 409, 413, 422, 503),
             "openapi_extra": _body(body, required=True),

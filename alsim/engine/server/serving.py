@@ -131,7 +131,8 @@ def _load(source: Source) -> AdaptiveEngine:
     if isinstance(source, str | Path):
         from alsim.engine.directory import load_engine
 
-        return load_engine(Path(source))
+        loaded: AdaptiveEngine = load_engine(Path(source))
+        return loaded
     if not callable(source):
         raise EngineError(f"serve needs the directory of an engine, or a function; got {describe(source)}")
     engine = source()
@@ -175,9 +176,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
         except OSError as error:
-            raise EngineError(
-                f"{host}:{port} cannot be used: {error.strerror}; choose another port or host"
-            ) from None
+            raise EngineError(f"{host}:{port} cannot be used: {error.strerror}; choose another port or host") from None
         yield listener
 
 
