@@ -191,6 +191,13 @@ def compat_rendering(session: nox.Session) -> None:
     run_library_tests(session, "rendering")
 
 
+@nox.session(name="compat-redis")
+def compat_redis(session: nox.Session) -> None:
+    """Run the tests of stores in Redis on servers that they start: the Debian package redis-server is needed."""
+    session.install("-q", "-e", ".[redis]", *group("test"))
+    session.run("pytest", "tests/compat/test_redis.py", *session.posargs)
+
+
 @nox.session(name="compat-ray")
 def compat_ray(session: nox.Session) -> None:
     """Generate datasets on a local Ray cluster."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, NamedTuple, Self
 
+from alsim.engine.errors import EngineError
 from alsim.types import short_repr
 
 
@@ -51,7 +52,7 @@ class Commit(NamedTuple):
     entries: tuple[bytes, ...] = ()
     """Entries that are appended to the log of the student; () if only the state changes."""
     key: str | None = None
-    """Idempotency key of the request; None without one."""
+    """Idempotency key of the request; None without one. Key and answer are passed together."""
     answer: Answer | None = None
     """Answer to the request, stored under the key."""
     counts: tuple[tuple[str, int], ...] = ()
@@ -67,11 +68,20 @@ class Store(ABC):
     """Students of an engine: a log of entries, a state and idempotency keys of each; and shared counters.
 
     The log is the truth and the state is a cache. All methods raise StoreError if the store cannot be reached, is full,
-    or is damaged; a commit has then happened completely or not at all.
+    or is damaged; a commit has then happened completely or not at all. Threads may share a store, and it may be used
+    in a process that was forked. `alsim.engine.stores.contract.check_store`
+    checks what is written here.
     """
 
     kind: ClassVar[str]
     """Name of the kind of store."""
+
+    @classmethod
+    def at(cls, address: str) -> Self:
+        """Return the store with an address that begins with a kind of store. Raises EngineError for an invalid one."""
+        if address != cls.kind:
+            raise EngineError(f"the address of this store must be {cls.kind!r}, without options; got {address!r:.100}")
+        return cls()
 
     @abstractmethod
     def load(self, student: str, key: str | None = None) -> Stored:
@@ -106,7 +116,7 @@ class Store(ABC):
 
     @abstractmethod
     def counters(self) -> dict[str, int]:
-        """Return the shared counters by name."""
+        """Return the shared counters by name. Those whose value is 0 may be left out."""
 
     @abstractmethod
     def set_counters(self, counters: Mapping[str, int]) -> None:
