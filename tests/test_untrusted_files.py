@@ -32,6 +32,10 @@ from alsim.datasets.generate import generate_dataset
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.schema import TABLES
 from alsim.datasets.store import load_dataset
+from alsim.engine import EngineError
+from alsim.engine.catalogue_files import read_items as read_catalogue
+from alsim.engine.directory import load_engine, write_engine
+from alsim.engine.graph_files import read_graph
 from alsim.errors import AlsimError
 from alsim.evaluation.dataset_summary import summary
 from alsim.models import ModelError, Responses, load_fit, read_responses
@@ -209,6 +213,27 @@ def bank_as_parquet(folder):
         (folder / f"{stem}.csv").unlink()
 
 
+ENGINE_GRAPH = {"sums": [], "halves": ["sums"]}
+ENGINE_ITEMS = [
+    {"id": f"q{k}", "skills_taught": [skill], "skills_assessed": ["sums", skill], "difficulty": k / 4, "guess": 0.2}
+    for skill in ENGINE_GRAPH
+    for k in range(3)
+]
+
+
+def engine(folder):
+    write_engine(folder, ENGINE_GRAPH, [{**item, "id": item["id"] + item["skills_taught"][0]} for item in ENGINE_ITEMS])
+
+
+def engine_as_json(folder):
+    items = [{**item, "id": f" {k}"} for k, item in enumerate(ENGINE_ITEMS)]  # ids that a table does not keep
+    write_engine(folder, ENGINE_GRAPH, items, force=True)
+
+
+def read_engine(folder):
+    return load_engine(folder, store="memory")
+
+
 def bank(folder):
     save_bank(sample_bank(Config.read(SMALL)), folder)
 
@@ -283,6 +308,22 @@ KINDS = {
     ),
     "bank": Kind(bank, ("questions.csv", "contents.csv"), load_bank, BankError),
     "bank as Parquet": Kind(bank_as_parquet, ("questions.parquet", "contents.parquet"), load_bank, BankError),
+    "engine": Kind(engine, ("engine.toml", "skills.csv", "catalogue.csv"), read_engine, EngineError),
+    "engine as JSON": Kind(engine_as_json, ("catalogue.json",), read_engine, EngineError),
+    "graph": Kind(
+        lambda folder: (folder / "g.json").write_text(json.dumps(ENGINE_GRAPH)),
+        ("g.json",),
+        lambda folder: read_graph(folder / "g.json"),
+        EngineError,
+        named="g.json",
+    ),
+    "catalogue": Kind(
+        lambda folder: (folder / "c.json").write_text(json.dumps(ENGINE_ITEMS)),
+        ("c.json",),
+        lambda folder: read_catalogue(folder / "c.json"),
+        EngineError,
+        named="c.json",
+    ),
     "questions": Kind(
         lambda folder: (folder / "q.csv").write_text(items_text()),
         ("q.csv",),
@@ -387,6 +428,12 @@ KINDS = {
     ),
     "journal of a bank": Kind(
         interrupted(bank, "questions.csv", "contents.csv"), (".questions.csv.replacing",), load_bank, BankError
+    ),
+    "journal of an engine": Kind(
+        interrupted(engine_as_json, "engine.toml", "skills.csv", "catalogue.json"),
+        (".engine.toml.replacing",),
+        read_engine,
+        EngineError,
     ),
     "journal of a fit": Kind(
         interrupted(saved(dkt_fit), "fit.json", "fit.npz"), (".fit.json.replacing",), read_fit, ModelError
@@ -613,7 +660,7 @@ def valid(tmp_path_factory):
 def test_the_number_of_attacks():
     """The attacks of this module, which use seed 1: changed contents, and other things in the place of a file."""
     contents, places = len(FILES) * (CHANGES + len(WHOLE)), len(FILES) * (len(PLACES) + 1)
-    assert (len(KINDS), len(FILES), contents, places) == (39, 56, 1344, 336)
+    assert (len(KINDS), len(FILES), contents, places) == (44, 63, 1512, 378)
 
 
 @pytest.mark.filterwarnings("ignore")  # of overflows and infinities in changed numbers

@@ -8,6 +8,7 @@ from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
     from alsim.engine.catalogue import Catalogue, Item
+    from alsim.engine.difficulties import Difficulties, shrunken_difficulties
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.errors import (
         DeletedStudent,
@@ -19,38 +20,52 @@ if TYPE_CHECKING:
         UnknownStudent,
     )
     from alsim.engine.graph import SkillGraph
+    from alsim.engine.quiz import Quiz, QuizItem, QuizResult
+    from alsim.engine.recalibration import Recalibration
     from alsim.engine.recommendation import Processed, Recommendation
 
 _HOMES = {
     "AdaptiveEngine": "alsim.engine.engine",
     "Catalogue": "alsim.engine.catalogue",
     "DeletedStudent": "alsim.engine.errors",
+    "Difficulties": "alsim.engine.difficulties",
     "EngineError": "alsim.engine.errors",
     "Item": "alsim.engine.catalogue",
     "KeyConflict": "alsim.engine.errors",
     "OutOfOrder": "alsim.engine.errors",
     "Processed": "alsim.engine.recommendation",
+    "Quiz": "alsim.engine.quiz",
+    "QuizItem": "alsim.engine.quiz",
+    "QuizResult": "alsim.engine.quiz",
+    "Recalibration": "alsim.engine.recalibration",
     "Recommendation": "alsim.engine.recommendation",
     "SkillGraph": "alsim.engine.graph",
     "StoreError": "alsim.engine.errors",
     "UnknownName": "alsim.engine.errors",
     "UnknownStudent": "alsim.engine.errors",
+    "shrunken_difficulties": "alsim.engine.difficulties",
 }
 
 __all__ = [
     "AdaptiveEngine",
     "Catalogue",
     "DeletedStudent",
+    "Difficulties",
     "EngineError",
     "Item",
     "KeyConflict",
     "OutOfOrder",
     "Processed",
+    "Quiz",
+    "QuizItem",
+    "QuizResult",
+    "Recalibration",
     "Recommendation",
     "SkillGraph",
     "StoreError",
     "UnknownName",
     "UnknownStudent",
+    "shrunken_difficulties",
 ]
 
 __getattr__, __dir__ = _attach(__name__, _HOMES)

@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from alsim.engine.errors import EngineError, UnknownName
 from alsim.engine.graph import SkillGraph
 from alsim.errors import did_you_mean
 from alsim.types import MODALITIES, Bools, Keys, Longs, safe_repr, short_repr
+
+if TYPE_CHECKING:
+    from alsim.bank.items import Bank
 
 ItemType = Literal["question", "content"]
 TYPES: tuple[ItemType, ...] = get_args(ItemType)
@@ -106,6 +110,43 @@ class Catalogue:
         """Hash of each id, (I,), with which ties are broken."""
         self.digest = self._digest()
         """Digest of items and graph, 16 hexadecimal digits."""
+
+    @classmethod
+    def read(cls, path: str | Path, graph: Any, *, inside: Path | None = None) -> Catalogue:
+        """Return the catalogue with the items of a file.
+
+        path    table or JSON file, see `alsim.engine.catalogue_files.read_items`
+        graph   graph as that of `Catalogue`, or a file, see `alsim.engine.graph_files.read_graph`
+        inside  directory out of which the path must not lead; None: any place
+
+        Raises EngineError, which names the file.
+        """
+        from alsim.engine.catalogue_files import read_items
+        from alsim.engine.graph_files import bounded_errors, read_graph
+
+        skills = read_graph(graph) if isinstance(graph, str | Path) else SkillGraph.read(graph)
+        items = read_items(path, inside=inside)
+        with bounded_errors():
+            try:
+                return cls(items, skills)
+            except EngineError as error:
+                raise type(error)(f"{path}: {error}") from None
+
+    @classmethod
+    def of_bank(cls, bank: Bank, curriculum: Any = ()) -> Catalogue:
+        """Return the catalogue of an item bank, whose learning outcomes are the skills.
+
+        bank        questions and contents. A question teaches and assesses its outcome, and has the discrimination,
+                    difficulty and guessing of the bank; a content teaches its outcome, and has its modality
+        curriculum  prerequisites of the outcomes, by name or index: a Curriculum or anything that it reads; None and
+                    () for none
+
+        A guessing of 0 is left to the model. Raises EngineError if a question and a content have the same id, and for a
+        curriculum with an outcome that the bank does not have.
+        """
+        from alsim.engine.bank_items import bank_graph, bank_items
+
+        return cls(bank_items(bank), bank_graph(bank, curriculum))
 
     def __len__(self) -> int:
         return len(self.items)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from alsim.engine.progress import Progress, remove_shown, set_time, show, times,
 from alsim.engine.recommendation import Decisions, Processed, Recommendation
 from alsim.engine.recommenders import Situation, make_recommender
 from alsim.engine.selection import Choice
+from alsim.engine.shared_lock import SharedLock
+from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of
 from alsim.engine.stores import Answer, Commit, Store, Stored, open_store
 from alsim.engine.students import StudentCodec
 from alsim.models.student.base import NOT_ANSWERED, Students
@@ -37,6 +39,12 @@ from alsim.numerics.philox import random_words
 from alsim.types import Bools, Doubles, Purpose, Words, u32, u64
 from alsim.utils.collection import paused_collection
 
+if TYPE_CHECKING:
+    from alsim.engine.quiz import Quiz
+    from alsim.engine.quiz_choice import QuizDesign
+    from alsim.engine.recalibration import Recalibration, Refitting
+
+Result = TypeVar("Result")
 CHUNK = 128
 """Number of students that are processed together: their arrays fit in the L2 cache."""
 ATTEMPTS = 1000
@@ -55,6 +63,7 @@ class AdaptiveEngine:
     seed       seed of the random choices among items, in [0, 2**64)
     threshold  mastery from which a skill counts as mastered, in (0, 1]
 
+    A model that `recalibrate` has put into the store replaces the one that is passed, if it was made from it.
     The log of a student's events is the truth. The state is a cache, and is made again from the log if it belongs to
     another model or catalogue. Several threads, and several engines, may use one store.
     Raises EngineError for invalid arguments.
@@ -77,8 +86,15 @@ class AdaptiveEngine:
             self.catalogue = Catalogue(catalogue.items if isinstance(catalogue, Catalogue) else catalogue, graph)
         self.seed, self.threshold = checked_seed(seed), checked_threshold(threshold)
         self.recommender = make_recommender(policy, self.catalogue)
-        self._use(EngineModel(model, self.catalogue))
+        self._lock = SharedLock()
         self.store = open_store(store)
+        own = EngineModel(model, self.catalogue)
+        self._base, self._source = own.model, source_of(model, own.model)
+        self._pointer: Pointer | None = None
+        self._use(own)
+        self.refresh()
+
+    _design: QuizDesign | None
 
     def __repr__(self) -> str:
         return f"<AdaptiveEngine: {self.recommender.name}, {type(self.model.model).__name__}, {self.store!r}>"
@@ -142,8 +158,9 @@ class AdaptiveEngine:
         found: list[list[Recommendation]] = [[]] * len(names)
         waiting = list(range(len(names)))
         for _ in range(ATTEMPTS):
-            changes, made = self._decide([names[i] for i in waiting], n, moment)
-            done = self.store.commit_many(changes)
+            with self._lock.reading():
+                changes, made = self._decide([names[i] for i in waiting], n, moment)
+                done = self.store.commit_many(changes)
             for i, is_done, recommendations in zip(waiting, done, made, strict=True):
                 if is_done:
                     found[i] = recommendations
@@ -284,12 +301,13 @@ class AdaptiveEngine:
             stored = self.store.load(name, key)
             if stored.answer is not None:
                 return _first_answer(stored.answer, request, key)
-            change, processed = self._interact(name, stored, item, correct, moment, seconds)
-            if key is not None:
-                answer = Answer(request, json.dumps(processed._asdict()).encode())
-                change = change._replace(key=key, answer=answer)
-            if self.store.commit(change):
-                return processed
+            with self._lock.reading():
+                change, processed = self._interact(name, stored, item, correct, moment, seconds)
+                if key is not None:
+                    answer = Answer(request, json.dumps(processed._asdict()).encode())
+                    change = change._replace(key=key, answer=answer)
+                if self.store.commit(change):
+                    return processed
         raise self._busy(name)
 
     def _interact(
@@ -331,6 +349,37 @@ class AdaptiveEngine:
         mastery = self.model.mastery(students)[0]
         progress.trials[0], counts = self.recommender.observe(progress.trials[0], item, mastery, self.threshold)
         return counts
+
+    # ── quizzes ─────────────────────────────────────────────────────────────────────────────────
+
+    def quiz(
+        self, student: str, length: int = 8, *, span: bool = True, best: int = 1, name: str = "diagnostic"
+    ) -> Quiz:
+        """Return a diagnostic quiz of a student: it gives one question after the other, chosen by information.
+
+        student  name; a new one starts without responses
+        length   number of questions, from 1 to 100
+        span     True for questions that span the graph: each is about the skills that are expected to say most about
+                 all skills, as a student who knows a skill knows its prerequisites; False for the questions that say
+                 most about the student under the student model
+        best     number of best questions among which each is drawn at random; 1 for the best
+        name     name of the quiz, up to 64 characters: a student has each quiz once. The quiz goes on where its events
+                 in the log end, with the settings of its first question
+
+        Raises EngineError for invalid arguments.
+        """
+        from alsim.engine.quiz import Quiz, checked_settings
+
+        return Quiz(self, student, checked_settings(length, span, best), name)
+
+    @property
+    def quiz_design(self) -> QuizDesign:
+        """Choice of questions for quizzes, prepared for catalogue and model."""
+        if self._design is None:
+            from alsim.engine.quiz_choice import QuizDesign
+
+            self._design = QuizDesign(self.catalogue, self.model)
+        return self._design
 
     # ── logs ────────────────────────────────────────────────────────────────────────────────────
 
@@ -388,7 +437,9 @@ class AdaptiveEngine:
                 stored = self.store.load(name)
                 if stored.state is None:
                     break
-                if self.store.commit(Commit(name, stored.version, self._replayed(name))):
+                with self._lock.reading():
+                    is_done = self.store.commit(Commit(name, stored.version, self._replayed(name)))
+                if is_done:
                     count += 1
                     break
             else:
@@ -397,6 +448,53 @@ class AdaptiveEngine:
                 progress(count)
         return count
 
+    def recalibrate(
+        self, *, held_out: float = 0.2, refit: Refitting | None = None, replay: bool = False, dry_run: bool = False
+    ) -> Recalibration:
+        """Fit the student model again to all responses in the log, use it from now on, and return a report.
+
+        held_out  share of the students, in [0, 1), on whose responses a fit to the others is scored; 0 for no scores.
+                  The model that is then used is fitted to all students
+        refit     function that returns the new model, given the log and the present model; None for that of the kind
+                  of model, see `alsim.engine.calibration.refit`
+        replay    True to make all states again at once; otherwise each is made again at its next use
+        dry_run   True for the report only
+
+        The new model is put into the store. New engines on this store use it, if they are made with the same `model`,
+        and existing ones after `refresh`. Engines with the old model go on working: states have the digest of their
+        model, and another engine makes them again from the log. Raises EngineError for a log without responses, for
+        invalid arguments, and for a model that cannot be fitted.
+        """
+        from alsim.engine.recalibration import recalibrate
+
+        report, found = recalibrate(self, self._source, held_out, refit, is_stored=not dry_run)
+        if not dry_run:
+            with self._lock.writing():
+                self._use(EngineModel(found, self.catalogue))
+                self._pointer = read_pointer(self.store)
+            if replay:
+                self.replay()
+        return report
+
+    def refresh(self) -> bool:
+        """Use the student model that another process has put into the store by `recalibrate`, if there is a newer one.
+
+        Returns whether the model has changed. Items and skills that the stored model does not have, as new ones of the
+        catalogue, have the parameters of the model that the engine was made with. Servers call it now and then.
+        """
+        pointer = read_pointer(self.store)
+        if pointer is None or pointer == self._pointer or pointer.source != self._source:
+            return False
+        from alsim.engine.calibration import adapted
+
+        found, pointer = read_model(self.store, pointer)
+        new = EngineModel(adapted(found, self._base), self.catalogue)
+        with self._lock.writing():
+            is_new = new.digest != self.model.digest
+            self._use(new)
+            self._pointer = pointer
+        return is_new
+
     def close(self) -> None:
         """Close the store."""
         self.store.close()
@@ -404,8 +502,9 @@ class AdaptiveEngine:
     # ── states ──────────────────────────────────────────────────────────────────────────────────
 
     def _use(self, model: EngineModel) -> None:
-        """Use a student model from now on."""
+        """Use a student model from now on. Other threads must not use the engine meanwhile."""
         self.model = model
+        self._design = None
         self._codec = StudentCodec(model.model, model.digest)
         self._ids = tuple(item.id for item in self.catalogue.items)
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
@@ -433,17 +532,46 @@ class AdaptiveEngine:
                 show(progress.shown, progress.counts, np.array([items], np.int32).reshape(1, -1))
                 progress.decisions[0] += 1
                 set_time(progress, entry["time"])
+            elif entry["event"] == events.PLACED:
+                self._raise_mastery(students, entry["mastery"])
+                set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
                 self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
         return self._codec.encode([name], students, progress)[0]
 
+    def _loaded(self, name: str) -> tuple[Stored, bytes | None, Students, Progress]:
+        """Return what the store has of a student, the current record, and the state and progress in it."""
+        (stored,), (record,) = self._load([name])
+        return stored, record, *self._codec.decode([name], [record])
+
+    def _retried(self, name: str, attempt: Callable[[], tuple[Commit | None, Result]]) -> Result:
+        """Return the result of a function after its change, if any, has been made; again while others change."""
+        for _ in range(ATTEMPTS):
+            with self._lock.reading():
+                change, result = attempt()
+                if change is None or self.store.commit(change):
+                    return result
+        raise self._busy(name)
+
+    def _raise_mastery(self, students: Students, mastery: Mapping[str, float]) -> None:
+        """Set the mastery of skills of one student, where it is larger than before, in place, if the model can."""
+        place = getattr(self.model.model, "place", None)
+        known = {self.model.columns[k]: p for skill, p in mastery.items() if (k := self._skill(skill)) is not None}
+        if callable(place) and known:
+            place(students, np.array(list(known), np.int64), np.array(list(known.values())))
+
+    def _skill(self, name: str) -> int | None:
+        """Return the number of a skill of the graph; None for an unknown one."""
+        return self.catalogue.graph.index.get(name)
+
     def _knowledge(self, student: str) -> tuple[Doubles, Bools]:
         """Return the mastery of a student, and whether each skill was practised, (K,) each."""
         name = checked_student(student)
-        _, records = self._load([name])
-        students, _ = self._codec.decode([name], records)
-        touched = self._codec.touched([name], students)[0]
-        return self.model.mastery(students)[0], touched[self.model.columns]
+        with self._lock.reading():
+            _, records = self._load([name])
+            students, _ = self._codec.decode([name], records)
+            touched = self._codec.touched([name], students)[0]
+            return self.model.mastery(students)[0], touched[self.model.columns]
 
     def _known(self, student: str) -> str:
         """Return the name of a student with events. Raises UnknownStudent."""

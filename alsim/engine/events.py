@@ -2,7 +2,8 @@
 
 A recommendation is one entry with all its items, so that the candidates are written once. `events_of` turns entries
 into the events of clause S10.1: `question_shown` and `content_shown` for each item of a recommendation, and `answered`
-for a response. A content that was studied is an event of its own, `content_studied`.
+for a response. A content that was studied is an event of its own, `content_studied`, and so is the result of a quiz
+that changed the state, `placed`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from alsim.engine.errors import StoreError
 
-SHOWN, ANSWERED, STUDIED = "shown", "answered", "content_studied"
+SHOWN, ANSWERED, STUDIED, PLACED = "shown", "answered", "content_studied", "placed"
 """Kinds of entries."""
 QUESTION, CONTENT = "q", "c"
 """Kinds of items in an entry."""
@@ -33,7 +34,7 @@ def decode(entry: bytes) -> dict[str, Any]:
         found = json.loads(entry.decode("utf-8", "surrogatepass"))
     except ValueError:
         found = None
-    if not isinstance(found, dict) or found.get("event") not in (SHOWN, ANSWERED, STUDIED):
+    if not isinstance(found, dict) or found.get("event") not in (SHOWN, ANSWERED, STUDIED, PLACED):
         raise StoreError(f"the store has a damaged event: {entry[:80]!r}; restore a copy of the store")
     return found
 
@@ -54,6 +55,8 @@ def _expanded(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     count = entry["candidates"]
     shared = {key: entry[key] for key in ("time", "decision", "policy", "catalogue", "model", "ready")}
+    if "quiz" in entry:
+        shared["quiz"] = entry["quiz"]["name"]
     rows = zip(entry["items"], entry["kinds"], entry["scores"], entry["propensities"], strict=True)
     for rank, (item, kind, score, propensity) in enumerate(rows):
         yield {
@@ -67,4 +70,4 @@ def _expanded(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-__all__ = ["ANSWERED", "CONTENT_SHOWN", "QUESTION_SHOWN", "SHOWN", "STUDIED", "decode", "encode", "events_of"]
+__all__ = ["ANSWERED", "CONTENT_SHOWN", "PLACED", "QUESTION_SHOWN", "SHOWN", "STUDIED", "decode", "encode", "events_of"]

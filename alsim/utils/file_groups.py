@@ -38,6 +38,7 @@ MAX_JOURNAL = 2**16
 """Limit of the size of a journal, bytes."""
 MEMBERS = {
     "questions.csv": r"(questions|contents)\.(csv|parquet)",
+    "engine.toml": r"engine\.toml|skills\.(csv|json|toml)|catalogue\.(csv|json|parquet)|model-[0-9a-f]{16}\.(json|npz)",
     "checkpoint.json": r"checkpoint\.json|epoch-[0-9]+\.npz",
 }
 """Regular expressions of the names in a group, by the name of its first file. Other groups are a file and its .npz."""

@@ -162,9 +162,12 @@ def parse_json(
     return value
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """Return the tables of a TOML file, with or without byte order mark. Raises OSError, and ValueError if invalid."""
-    text = read_text(path, MAX_TOML, encoding="utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+def read_toml(path: str | Path, *, inside: str | Path | None = None) -> dict[str, Any]:
+    """Return the tables of a TOML file, with or without byte order mark. Raises OSError, and ValueError if invalid.
+
+    inside  see `open_file`
+    """
+    text = read_text(path, MAX_TOML, encoding="utf-8-sig", inside=inside).replace("\r\n", "\n").replace("\r", "\n")
     try:
         tables = tomllib.loads(text)
     except RecursionError:

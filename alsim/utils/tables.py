@@ -184,5 +184,10 @@ def _read_parquet(path: Path, inside: Path | None) -> Cells:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as text in a CSV file: the shortest text that reads back to the value, empty for null."""
+    """Return a value as text in a CSV file: the shortest text that reads back to the value, empty for null.
+
+    The values of a list are separated by semicolons.
+    """
+    if isinstance(value, list):
+        return ";".join(map(as_text, value))
     return "" if value is None else str(value).strip()

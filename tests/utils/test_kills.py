@@ -31,12 +31,15 @@ from alsim.config import Config
 from alsim.datasets.export import export_dataset
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import DatasetError, load_dataset
+from alsim.engine.directory import read_directory, write_engine
+from alsim.engine.errors import EngineError
 from alsim.errors import AlsimError
 from alsim.models.base import ModelError, load_fit
 from alsim.models.dkt.checkpoints import read_checkpoint, write_checkpoint
 from alsim.models.dkt.network import Weights, shapes_of
 from alsim.models.dkt.result import DKTFit
 from alsim.models.dkt.settings import Epoch, Settings
+from alsim.models.student import EloModel
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
 from alsim.training import directory
 from alsim.training.curve import Row, write_curve
@@ -192,6 +195,23 @@ def read_export(folder):
     return tuple((str(file.relative_to(folder)), file.read_bytes()) for file in files) or None
 
 
+def engine(folder, version):
+    """Write an engine whose files have other names in each version, with a model in a file."""
+    skill = "a;b" if version else "a"
+    EloModel({skill: skill}, 0.5 + version).save(folder / "elo.npz")
+    items = [{"id": "q", "skills_taught": [skill], "skills_assessed": [skill]}]
+    write_engine(folder / "engine", {skill: []}, items, model=folder / "elo.npz", seed=version, force=True)
+
+
+def read_engine(folder):
+    try:
+        settings, catalogue = read_directory(folder / "engine")
+    except EngineError as error:
+        assert "expected the directory of an engine" in str(error)
+        return None
+    return settings, catalogue.skills, (folder / "engine" / settings.model).read_bytes()
+
+
 def training(folder, version):
     """Write the files of a training in the order of `alsim train`, which deletes an old training first."""
     out = folder / "training"
@@ -225,6 +245,7 @@ CASES = {
     "fit": Case(fit, content_of("f.json", "table.csv", "report.json")),
     "single files": Case(single_files, content_of(*SINGLE_FILES)),
     "bank": Case(bank, read_bank),
+    "engine": Case(engine, read_engine),
     "dataset": Case(dataset, read_dataset),
     "export-file": Case(export("obp", "export.npz"), content_of("export.npz")),
     "export-directory": Case(export("huggingface", "export"), read_export),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -154,6 +155,19 @@ class AbilityModel(BaseStudentModel):
         for k in range(len(self.nodes)):
             total += posterior[:, k, None] * self._by_node[k][items]
         return total
+
+    def _mastery(self, students: Students) -> Doubles:
+        """Return the mean curve of the items of each skill, under the posterior."""
+        posterior = students["posterior"]
+        total = np.zeros((len(posterior), self.items.num_skills))
+        for k in range(len(self.nodes)):
+            total += posterior[:, k, None] * self._by_skill[k]
+        return total
+
+    @cached_property
+    def _by_skill(self) -> Doubles:
+        """Mean curve of the items of each skill, (G, K): mastery would else take the chance of every item."""
+        return self.items.mean_by_skill(self._by_node)
 
 
 def _mean_curves(curves: Doubles, groups: ArrayLike) -> Doubles:

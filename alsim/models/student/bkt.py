@@ -114,6 +114,16 @@ class BKTModel(BaseStudentModel):
         known, unknown = _normalized(self.p_init * factor, 1.0 - self.p_init)
         return {"known": known, "unknown": unknown}
 
+    def place(self, students: Students, skills: Longs, mastery: Doubles) -> None:
+        """Raise the probability that all students know some skills (M,) to a mastery (M,), in place.
+
+        A larger probability stays. Engines place new students by it, after a quiz.
+        """
+        known = np.maximum(students["known"][:, skills], mastery)
+        raised = known > students["known"][:, skills]
+        unknown = np.where(raised, 1.0 - known, students["unknown"][:, skills])
+        students["known"][:, skills], students["unknown"][:, skills] = _normalized(known, unknown)
+
     @staticmethod
     def compact(students: Students) -> Students:
         """Return a state as one array (n, K): the smaller probability, negative if it is that of not knowing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -42,6 +43,14 @@ def class_of(kind: str) -> type[BaseStudentModel]:
 
 def write(model: BaseStudentModel, path: Path) -> Path:
     """Write a student model, and return the path; an existing file is replaced."""
+    content = to_bytes(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+    return path
+
+
+def to_bytes(model: BaseStudentModel) -> bytes:
+    """Return the content of the file of a student model."""
     items = model.items
     rows = np.split(items.skills[items.skill], items.start[1:-1])
     about = {
@@ -54,9 +63,15 @@ def write(model: BaseStudentModel, path: Path) -> Path:
         "options": model.options(),
     }
     text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, to_npz({ABOUT: text, **model.arrays()}))
-    return path
+    return to_npz({ABOUT: text, **model.arrays()})
+
+
+def from_bytes(content: bytes) -> BaseStudentModel:
+    """Return the student model that `to_bytes` has converted. Raises ModelError for other bytes."""
+    try:
+        return _read(io.BytesIO(content), len(content))
+    except (*UNREADABLE, ModelError, AttributeError) as error:
+        raise ModelError(f"the bytes are not a student model: {reason(error)}; expected those of to_bytes") from None
 
 
 def load_student_model(file: str | Path) -> BaseStudentModel:
@@ -70,7 +85,7 @@ def load_student_model(file: str | Path) -> BaseStudentModel:
     try:
         with open_file(path) as stream:
             if stream.peek(4)[:4] == b"PK\x03\x04":
-                return _read(stream)
+                return _read(stream, os.fstat(stream.fileno()).st_size)
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; {expected}") from None
     except (*UNREADABLE, ModelError, AttributeError) as error:
@@ -84,9 +99,8 @@ def load_student_model(file: str | Path) -> BaseStudentModel:
     return student_model(fit)
 
 
-def _read(stream: IO[bytes]) -> BaseStudentModel:
+def _read(stream: IO[bytes], size: int) -> BaseStudentModel:
     """Return the model in an npz file. Other content raises one of the errors that `load_student_model` catches."""
-    size = os.fstat(stream.fileno()).st_size
     with zipfile.ZipFile(stream) as archive:
         check_unpacked_size(archive, size)  # `write` does not compress
         about: dict[str, Any] = parse_json(read_array(archive, ABOUT).tobytes())
