@@ -21,10 +21,15 @@ def _as_bool(value: Any) -> Any:
     return bool(value) if isinstance(value, int | float) and value in (0, 1) else value
 
 
+def _as_integer(value: Any) -> Any:
+    """Return 5.0, which JSON does not distinguish from 5, as an integer, and any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Answer = Annotated[bool, BeforeValidator(_as_bool), WithJsonSchema({"enum": [True, False, 1, 0]})]
 Seconds = Annotated[float, Ge(0)]
 Moment = Annotated[float, Ge(0), Lt(LATEST)]
-Ranks = Annotated[int, Ge(1), Le(MOST_RECOMMENDED)]
+Ranks = Annotated[int, Ge(1), Le(MOST_RECOMMENDED), BeforeValidator(_as_integer)]
 
 
 class Request(BaseModel):
@@ -43,7 +48,7 @@ class RecommendRequest(Request):
 class ContentRequest(Request):
     """Content that a student has studied."""
 
-    item: str = Field(description="Id of the content.")
+    item: str = Field(description="Id of a content of the catalogue.", json_schema_extra={"format": "content"})
     seconds: Seconds | None = Field(None, description="Time spent, seconds; null if unknown.")
     time: Moment | None = Field(None, description="Time of the event, seconds since 1970; null is now.")
 
@@ -51,7 +56,7 @@ class ContentRequest(Request):
 class ResponseRequest(Request):
     """Answer of a student to a question."""
 
-    item: str = Field(description="Id of the question.")
+    item: str = Field(description="Id of a question of the catalogue.", json_schema_extra={"format": "question"})
     correct: Answer = Field(description="True for a correct answer; 1 and 0 are accepted.")
     seconds: Seconds | None = Field(None, description="Response time, seconds; null if unknown.")
     time: Moment | None = Field(None, description="Time of the event, seconds since 1970; null is now.")

@@ -27,6 +27,8 @@ RETRY_SECONDS = 1
 """Time after which a refused client should try again, seconds."""
 OPEN = ("/health", "/openapi.json")
 """Paths that need no API key."""
+LIMITED = "/v1/"
+"""Begin of the paths that are refused if too many requests wait."""
 SHORTEST_KEY = 16
 """Smallest length of an API key, characters."""
 
@@ -97,15 +99,14 @@ class Boundary:
         """Check a request, and pass it on. Raises Refusal."""
         path = _encoded_path(scope)
         headers = dict(scope["headers"])
-        is_open = path in OPEN
-        if not is_open and self._key is not None and not self._is_authorized(headers):
+        if path not in OPEN and self._key is not None and not self._is_authorized(headers):
             raise Refusal(
                 401,
                 "the API key is missing or wrong: send the header Authorization: Bearer KEY, or X-API-Key: KEY",
                 {"WWW-Authenticate": "Bearer"},
             )
         body = await self._body(headers, receive)
-        if not is_open and self._waiting >= self.most_waiting:
+        if path.startswith(LIMITED) and self._waiting >= self.most_waiting:
             raise Refusal(
                 503,
                 f"the server is busy with {self.most_waiting} requests: try again later",
@@ -119,11 +120,16 @@ class Boundary:
             self._waiting -= 1
 
     def _is_authorized(self, headers: dict[bytes, bytes]) -> bool:
-        """Return whether a request has the API key. The time does not depend on how much of it is right."""
+        """Return whether a request has the API key in each header for it that it has, and in at least one.
+
+        The time of a comparison does not depend on how much of a key is right.
+        """
         assert self._key is not None
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        found = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
-        return hmac.compare_digest(found, self._key)
+        found = [headers[b"x-api-key"]] if b"x-api-key" in headers else []
+        if b"authorization" in headers:
+            scheme, _, token = headers[b"authorization"].partition(b" ")
+            found.append(token.strip() if scheme.lower() == b"bearer" else b"")
+        return bool(found) and all([hmac.compare_digest(key, self._key) for key in found])
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """Return the body of a request. Raises Refusal as soon as it is too large."""

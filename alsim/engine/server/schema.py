@@ -17,6 +17,7 @@ from alsim.engine.server.bodies import (
     Student,
 )
 from alsim.engine.server.routes import Routes
+from alsim.utils.optional import require
 
 if TYPE_CHECKING:
     import fastapi
@@ -33,6 +34,11 @@ ERRORS = {
     503: "The store cannot be reached, is full or locked, or the server is busy: try again after Retry-After seconds.",
 }
 """Statuses of errors, and their meanings."""
+LINKS = {
+    name: {"operationId": name, "parameters": {"student": "$response.body#/student"}}
+    for name in ("recommend", "respond", "study", "export", "delete")
+}
+"""Operations on the student of a recommendation."""
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -60,9 +66,12 @@ def operations(routes: Routes) -> Iterator[dict[str, Any]]:
         "response_description": "The student is deleted.",
     }
     yield _operation("GET", HEALTH, routes.health, Health, 413, 422, 503)
-    text = {200: {"description": "Counts and latencies.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
-    operation = _operation("GET", METRICS, routes.numbers, None, 401, 413, 422, 503)
-    yield {**operation, "responses": operation["responses"] | text, "response_class": _response_class()}
+    yield {
+        **_operation("GET", METRICS, routes.numbers, None, 401, 413, 422),
+        "response_class": require("fastapi", "server", "alsim.engine.server").Response,
+        "response_description": "Counts and latencies.",
+        "openapi_extra": {"responses": {"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}}},
+    }
 
 
 def add_security(app: fastapi.FastAPI) -> None:
@@ -90,6 +99,8 @@ def _operation(method: str, path: str, endpoint: Any, answer: Any, *statuses: in
         responses[503]["headers"] = {
             "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
         }
+    if path == RECOMMEND:
+        responses[200] = {"links": LINKS}
     return {
         "path": path,
         "endpoint": endpoint,
@@ -105,13 +116,6 @@ def _body(kind: type[Request], *, required: bool) -> dict[str, Any]:
     return {
         "requestBody": {"required": required, "content": {"application/json": {"schema": kind.model_json_schema()}}}
     }
-
-
-def _response_class() -> Any:
-    """Return the class of answers with text."""
-    from fastapi.responses import PlainTextResponse
-
-    return PlainTextResponse
 
 
 __all__ = ["CONTENTS", "ERRORS", "HEALTH", "METRICS", "RECOMMEND", "RESPONSES", "STUDENT", "add_security", "operations"]
