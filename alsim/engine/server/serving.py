@@ -101,7 +101,17 @@ def serve(
         warm_up(engine)  # fills the compile cache, from which the workers start
         engine.close()
         with _shared_metrics():
-            Multiprocess(_settings(Worker(source, key), count), [listener]).run()
+            Supervisor(_settings(Worker(source, key), count), [listener]).run()
+
+
+class Supervisor(Multiprocess):
+    """Supervisor of workers, which replaces those that have died."""
+
+    def terminate_all(self) -> None:
+        """Stop the workers. The socket is closed, because connections would wait on it, and nothing would answer."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
 
 @dataclass(frozen=True)
