@@ -40,7 +40,7 @@ def address(request, tmp_path):
 
 
 class Sender(threading.Thread):
-    """A client that answers questions of some students until it is told to end, and repeats what was not acknowledged.
+    """A client that answers questions of some students until it is stopped, and repeats what was not acknowledged.
 
     acknowledged  {number of the response: (student, key, body of the request, answer)}
     """

@@ -368,7 +368,7 @@ def test_bad_bodies_are_422(client, student, body, sentence):
     assert client.get(student).status_code == 404
 
 
-@pytest.mark.parametrize("n", ["0", "1001", "-1", "2.5", '"5"', "null", "true", "[5]", "1e3", str(10**30)])
+@pytest.mark.parametrize("n", ["0", "1001", "-1", "2.5", '"5"', "null", "true", "[5]", "1.5e3", str(10**30)])
 def test_bad_numbers_of_items_are_422(client, student, n):
     sentence = error_of(client.post(f"{student}/recommend", content=f'{{"n": {n}}}', headers=JSON), 422)
     assert sentence.startswith("n of the body: input should be ")
