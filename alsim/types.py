@@ -296,6 +296,10 @@ class Course(NamedTuple):
     c: Doubles  # (Q,) pseudo-guessing, in [0, 1)
     blueprint: tuple[float, float, float] = (0.2, 0.6, 0.2)  # target shares of Easy, Medium and Hard (S9.2)
     prerequisites: tuple[tuple[int, ...], ...] = ()  # parents of each LO; empty without a curriculum
+    outcomes: tuple[str, ...] = ()  # names of the LOs; empty if they are unknown
+    items: tuple[str, ...] = ()  # ids of the Q questions and then of the C contents; empty if they are unknown
+    content_outcome: Longs | tuple[int, ...] = ()  # (C,) index of the LO of each content
+    modality: Longs | tuple[int, ...] = ()  # (C,) index into MODALITIES
 
 
 class PerLane(NamedTuple):

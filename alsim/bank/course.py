@@ -25,6 +25,10 @@ def course_of(bank: Bank, config: Config) -> Course:
         c=q.irt_c.astype(np.float64),
         blueprint=config.metrics.blueprint,
         prerequisites=_parents(bank, config),
+        outcomes=bank.outcomes,
+        items=(*q.id, *bank.contents.id),
+        content_outcome=bank.contents.learning_outcome.astype(np.int64),
+        modality=bank.contents.modality.astype(np.int64),
     )
 
 

@@ -11,6 +11,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     compare,
     datasets,
     engine,
+    engine_audit,
     engine_export,
     engine_students,
     engine_upkeep,

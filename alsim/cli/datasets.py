@@ -200,13 +200,23 @@ def info(
     plot: PlotOption = None,
 ) -> None:
     """Describe a dataset: its size, its origin, and the metrics of its episodes. Or describe a training."""
+    from alsim.cli.engine_export import print_log
     from alsim.cli.training_info import is_training, print_training
+    from alsim.datasets.engine_export import read_kind
+    from alsim.datasets.engine_log import load_log
     from alsim.datasets.store import load_dataset
 
     if is_training(directory):
         if verify or plot is not None:
             raise AlsimError(f"{directory} holds a training; --verify and --plot need a dataset; leave them out")
         print_training(directory, report)
+        return
+    if read_kind(directory) is not None:
+        if plot is not None:
+            raise AlsimError(
+                f"{directory} holds the log of an engine; draw it with: alsim engine audit DIR --plot FILE"
+            )
+        print_log(load_log(directory, verify=verify).manifest, directory, report)
         return
     with elapsed_progress(f"reading {directory}"):
         dataset = load_dataset(directory, verify=verify)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.engine_settings import EngineSettings
 
-MODELS = ("bkt", "irt", "elo", "glicko")
+MODELS = ("bkt", "irt", "elo", "glicko", "alosi")
 """Models without a fit, for shell completion, which does not load the engine."""
-POLICIES = ("guide",)
+POLICIES = ("guide", "alosi", "thompson")
 """Recommenders, for shell completion."""
 
 engine = Application(
@@ -37,7 +37,7 @@ engine = Application(
     ),
     subcommand_metavar="COMMAND ...",
 )
-app.add_typer(engine)
+app.add_typer(engine, name="engine")
 
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="Directory of an engine, as alsim engine init writes it.")
@@ -102,12 +102,17 @@ def init(
             "--model",
             metavar="NAME",
             autocompletion=one_of(*MODELS),
-            help="Student model: bkt, irt, elo or glicko, or a file of alsim fit, which is copied.",
+            help="Student model: bkt, irt, elo, glicko or alosi, or a file of alsim fit, which is copied.",
         ),
     ] = "bkt",
     policy: Annotated[
         str,
-        typer.Option("--policy", metavar="NAME", autocompletion=one_of(*POLICIES), help="Recommender of items."),
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            autocompletion=one_of(*POLICIES),
+            help="Recommender of items: guide, alosi, thompson or policy:NAME.",
+        ),
     ] = "guide",
     store: Annotated[
         str,

@@ -166,7 +166,7 @@ def _show_engine(directory: Path, loaded: AdaptiveEngine) -> dict[str, Any]:
     settings, catalogue = read_directory(directory)
     students = sorted(loaded.students())
     print_facts(engine_facts(settings, catalogue))
-    print_sentence(f"{counted(len(students), 'student')} with events{': ' if students else ''}{_listed(students)}.")
+    print_sentence(f"{counted(len(students), 'student')} with events{f': {_listed(students)}' if students else ''}.")
     return {**engine_numbers(settings, catalogue), "students": students}
 
 

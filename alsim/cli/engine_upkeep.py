@@ -110,7 +110,7 @@ def _outcome(dry_run: bool, is_stored: bool) -> str:
 @engine.command(
     epilog=examples(
         "alsim engine serve shop",
-        "ALSIM_API_KEY=secret alsim engine serve shop --host 0.0.0.0 --port 80 --workers 4",
+        "alsim engine serve shop --host 0.0.0.0 --port 80 --workers 4",
     )
 )
 def serve(

@@ -21,6 +21,8 @@ from alsim.utils.reading import read_json, reason
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
 """File with everything that determines the bytes of a dataset. It is deleted when the dataset is published."""
+ENGINE_LOG = "engine_log"
+"""Value of the key `kind` in the manifest of the log of an engine, a dataset of another layout."""
 BANK = "bank"
 BANK_FILES = ("questions.csv", "contents.csv")
 
@@ -160,6 +162,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise DatasetError(f"{directory} holds no finished dataset: {_content(directory)}") from None
     except (OSError, ValueError) as error:
         raise DatasetError(f"{file} cannot be read: {reason(error)}; generate the dataset again") from None
+    if isinstance(manifest, dict) and manifest.get("kind") == ENGINE_LOG:
+        raise DatasetError(
+            f"{directory} holds the log of an engine, which alsim.engine.load_log opens; a dataset of the simulator is "
+            "needed"
+        )
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
         raise DatasetError(

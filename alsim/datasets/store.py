@@ -377,10 +377,11 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
 def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -> None:
     """Raise DatasetError if a file in the manifest is missing or has another size, or with `verify` another SHA-256."""
     for entry in [*manifest["bank"]["files"], *(s for name in TABLES for s in manifest["tables"][name]["shards"])]:
-        _check_file(directory, entry, verify)
+        check_file(directory, entry, verify)
 
 
-def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
+def check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
+    """Raise DatasetError if a file is missing or has another size, or with `verify` another SHA-256, than its entry."""
     file = shard_file(directory, shard)
     try:
         size = file.stat().st_size

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from alsim.datasets.engine_export import export_log
+    from alsim.datasets.engine_log import EngineLog, load_log
     from alsim.engine.catalogue import Catalogue, Item
     from alsim.engine.difficulties import Difficulties, shrunken_difficulties
     from alsim.engine.engine import AdaptiveEngine
@@ -30,6 +32,7 @@ _HOMES = {
     "DeletedStudent": "alsim.engine.errors",
     "Difficulties": "alsim.engine.difficulties",
     "EngineError": "alsim.engine.errors",
+    "EngineLog": "alsim.datasets.engine_log",
     "Item": "alsim.engine.catalogue",
     "KeyConflict": "alsim.engine.errors",
     "OutOfOrder": "alsim.engine.errors",
@@ -43,6 +46,8 @@ _HOMES = {
     "StoreError": "alsim.engine.errors",
     "UnknownName": "alsim.engine.errors",
     "UnknownStudent": "alsim.engine.errors",
+    "export_log": "alsim.datasets.engine_export",
+    "load_log": "alsim.datasets.engine_log",
     "shrunken_difficulties": "alsim.engine.difficulties",
 }
 
@@ -52,6 +57,7 @@ __all__ = [
     "DeletedStudent",
     "Difficulties",
     "EngineError",
+    "EngineLog",
     "Item",
     "KeyConflict",
     "OutOfOrder",
@@ -65,6 +71,8 @@ __all__ = [
     "StoreError",
     "UnknownName",
     "UnknownStudent",
+    "export_log",
+    "load_log",
     "shrunken_difficulties",
 ]
 

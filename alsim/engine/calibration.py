@@ -97,7 +97,7 @@ def of_skills(model: BKTModel, by_skill: dict[str, Doubles]) -> BKTModel:
         name: np.where(np.isnan(changed.get(name, old * np.nan)), old, changed.get(name, old))
         for name, old in model.arrays().items()
     }
-    return BKTModel(model.items, **arrays, p_content=model.p_content, offsets=model.offsets)
+    return type(model)(model.items, **arrays, p_content=model.p_content, offsets=model.offsets)
 
 
 def _pfa(model: PFAModel, _: Catalogue, log: Responses) -> Refit:

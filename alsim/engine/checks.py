@@ -57,11 +57,20 @@ def checked_threshold(threshold: Any) -> float:
     return float(threshold)
 
 
-def checked_correct(correct: Any, item: str) -> int:
-    """Return an answer as 1 or 0. Raises EngineError."""
-    if not isinstance(correct, bool | int | float | np.bool_ | np.integer | np.floating) or correct not in (0, 1):
-        raise EngineError(f"correct must be True or False (1 or 0); got {describe(correct)} for the item {item!r}")
-    return int(correct)
+def checked_correct(correct: Any, item: str, *, partial: bool = False) -> float:
+    """Return an answer as 1 or 0, or a score in [0, 1] if `partial`. Raises EngineError."""
+    is_number = isinstance(correct, bool | int | float | np.bool_ | np.integer | np.floating)
+    if is_number and correct in (0, 1):
+        return int(correct)
+    if partial and is_number and 0 < correct < 1:
+        return float(correct)
+    if is_number and 0 < correct < 1:
+        raise EngineError(
+            f"correct must be True or False (1 or 0); got {describe(correct)} for the item {item!r}: only a student "
+            "model with partial credit, such as 'alosi', reads scores between 0 and 1"
+        )
+    expected = "True or False, or a score in [0, 1]" if partial else "True or False (1 or 0)"
+    raise EngineError(f"correct must be {expected}; got {describe(correct)} for the item {item!r}")
 
 
 def checked_seconds(seconds: Any) -> float | None:
@@ -73,6 +82,16 @@ def checked_seconds(seconds: Any) -> float | None:
     if not 0 <= seconds < math.inf:
         raise EngineError(f"seconds must be a number of at least 0, or None; got {describe(seconds)}")
     return float(seconds)
+
+
+def checked_satisfaction(rating: Any) -> float | None:
+    """Return a rating, or None. Raises EngineError unless it is a finite number."""
+    if rating is None:
+        return None
+    valid = isinstance(rating, int | float | np.integer | np.floating) and not isinstance(rating, bool)
+    if not valid or not math.isfinite(rating):
+        raise EngineError(f"satisfaction must be a finite number, or None; got {describe(rating)}")
+    return float(rating)
 
 
 def checked_time(time: Any) -> float | None:
@@ -94,6 +113,7 @@ __all__ = [
     "check_text",
     "checked_correct",
     "checked_ranks",
+    "checked_satisfaction",
     "checked_seconds",
     "checked_seed",
     "checked_student",

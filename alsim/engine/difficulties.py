@@ -21,9 +21,9 @@ EXPERT_SD = 0.5
 """Standard deviation of an expected difficulty whose item has none, logits."""
 UNKNOWN_SD = 1.0
 """Standard deviation of the difficulty of an item without an expected one, logits: as that of abilities."""
-POINTS = 61
+POINTS = 73
 """Number of points of the grid of difficulties of an item."""
-WIDTH = 5.0
+WIDTH = 6.0
 """Half the width of the grid, standard deviations of the prior; as well as for the mean curve of a new item."""
 
 
@@ -106,7 +106,7 @@ def mean_curves(priors: ItemPriors, nodes: Doubles) -> Doubles:
     The integral is a sum over equally spaced points. Such a curve is flatter than that of the mean difficulty: one
     response to a new item says less of a student than one to a calibrated item.
     """
-    z = np.linspace(-WIDTH, WIDTH, 21)
+    z = np.linspace(-WIDTH, WIDTH, 25)
     weights = np.exp(-z * z / 2)
     weights /= weights.sum()
     total = np.zeros((len(priors.mean), len(nodes)))

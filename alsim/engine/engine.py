@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alsim.engine import events
 from alsim.engine.catalogue import Catalogue, hash_of
@@ -18,6 +18,7 @@ from alsim.engine.checks import (
     check_text,
     checked_correct,
     checked_ranks,
+    checked_satisfaction,
     checked_seconds,
     checked_seed,
     checked_student,
@@ -27,16 +28,16 @@ from alsim.engine.checks import (
 from alsim.engine.errors import DeletedStudent, EngineError, KeyConflict, StoreError, UnknownStudent
 from alsim.engine.models import EngineModel
 from alsim.engine.progress import Progress, remove_shown, set_time, show, times, with_shown
+from alsim.engine.randomness import decision_words
 from alsim.engine.recommendation import Decisions, Processed, Recommendation
-from alsim.engine.recommenders import Situation, make_recommender
+from alsim.engine.recommenders import Counts, Interaction, Situation, make_recommender
 from alsim.engine.selection import Choice
 from alsim.engine.shared_lock import SharedLock
 from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of
 from alsim.engine.stores import Answer, Commit, Store, Stored, open_store
 from alsim.engine.students import StudentCodec
 from alsim.models.student.base import NOT_ANSWERED, Students
-from alsim.numerics.philox import random_words
-from alsim.types import Bools, Doubles, Purpose, Words, u32, u64
+from alsim.types import Bools, Doubles
 from alsim.utils.collection import paused_collection
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ class AdaptiveEngine:
     graph      {skill: list of its prerequisites}, SkillGraph or Curriculum
     catalogue  items: mappings with `id, skills_taught, skills_assessed, type` and the other fields of `Item`; or a
                Catalogue, whose graph is then used if `graph` is None
-    model      "bkt", "irt", "elo" or "glicko", a file with a fit or a student model, a fit, or a StudentModel
+    model      "bkt", "alosi", "irt", "elo" or "glicko", a file with a fit or a student model, a fit, or a StudentModel
     store      "memory", "sqlite:PATH", "redis://HOST:PORT/DB", or a Store
-    policy     name of the recommender, a key of `alsim.engine.recommenders.PRESETS`
+    policy     recommender: a preset such as "guide" or "thompson", "policy:NAME" with any name of `make_policy`,
+               "module:Class" of a Recommender or of a policy, or such a class or object
     seed       seed of the random choices among items, in [0, 2**64)
     threshold  mastery from which a skill counts as mastered, in (0, 1]
 
@@ -76,7 +78,7 @@ class AdaptiveEngine:
         *,
         model: Any = "bkt",
         store: str | Store = "memory",
-        policy: str = "guide",
+        policy: Any = "guide",
         seed: int = 0,
         threshold: float = 0.9,
     ) -> None:
@@ -101,8 +103,12 @@ class AdaptiveEngine:
 
     @property
     def digest(self) -> str:
-        """Digest of model and catalogue, 16 hexadecimal digits."""
-        return f"{self.model.digest:016x}"
+        """Digest of what states depend on: model, catalogue, and a recommender that observes; 16 hexadecimal digits."""
+        return f"{self._codec.digest:016x}"
+
+    def digest_with(self, model: EngineModel) -> int:
+        """Return the digest of states under a model: trials of contents belong to a recommender that observes."""
+        return model.digest ^ (hash_of(self.recommender.counter_prefix) if self.recommender.observes else 0)
 
     # ── what a student knows ────────────────────────────────────────────────────────────────────
 
@@ -178,7 +184,7 @@ class AdaptiveEngine:
         now = times(names, progress, moment)
         mastery = self.model.mastery(students)
         ready = self.catalogue.graph.ready(mastery, self.threshold)
-        situation = self._situation(names, mastery, ready, progress)
+        situation = self._situation(names, mastery, ready, progress, now)
         choice = self.recommender.choose(situation, n)
         made = self._recommendations(situation, choice)
         entries = self._shown_entries(situation, choice, now)
@@ -190,7 +196,9 @@ class AdaptiveEngine:
         ]
         return changes, made
 
-    def _situation(self, names: Sequence[str], mastery: Doubles, ready: Bools, progress: Progress) -> Situation:
+    def _situation(
+        self, names: Sequence[str], mastery: Doubles, ready: Bools, progress: Progress, now: list[float]
+    ) -> Situation:
         """Return what the recommender knows of students."""
         return Situation(
             students=names,
@@ -198,10 +206,12 @@ class AdaptiveEngine:
             ready=ready,
             threshold=self.threshold,
             progress=progress,
-            words=decision_words(self.seed, names, progress),
+            words=decision_words(self.seed, names, progress.decisions),
             seed=self.seed,
-            counters=self.store.counters,
+            counters=self.store.read_counters,
             log=lambda i: [events.decode(entry) for entry in self.store.entries(names[i])],
+            now=now,
+            model=self.model,
         )
 
     def _recommendations(self, situation: Situation, choice: Choice) -> list[list[Recommendation]]:
@@ -220,7 +230,8 @@ class AdaptiveEngine:
 
     def _shown_entries(self, situation: Situation, choice: Choice, now: list[float]) -> list[bytes]:
         """Return the entry of each decision. Its JSON is put together by hand: an encoder takes twice the time."""
-        common = f'"policy":"{self.recommender.name}","catalogue":"{self.catalogue.digest}","model":"{self.digest}"'
+        policy = json.dumps(self.recommender.name)
+        common = f'"policy":{policy},"catalogue":"{self.catalogue.digest}","model":"{self.digest}"'
         ready = [row.tobytes().hex() for row in np.packbits(situation.ready, axis=1)]
         columns = (
             choice.items.tolist(),
@@ -254,16 +265,20 @@ class AdaptiveEngine:
         key: str | None = None,
         time: Time = None,
         seconds: float | None = None,
+        satisfaction: float | None = None,
     ) -> Processed:
         """Update what is known of a student by the answer to a question, and log it.
 
         student  name; a new one starts without responses
         item     id of a question, whether it was recommended or not
-        correct  True or False, 1 or 0
+        correct  True or False, 1 or 0; or a score in [0, 1] if the student model has `partial_credit`, as "alosi"
         key      idempotency key, text of 1 to 256 characters: a repetition with the same key has no effect, and returns
                  what the first call returned
         time     seconds since 1970, or a datetime; None is now
         seconds  response time, seconds; None if unknown
+        satisfaction
+                 rating that the student gave with it, on the scale of the application; None without one. It is logged
+                 for audits, and changes nothing else
 
         Raises UnknownName for an item that the catalogue does not have, KeyConflict for a key of another request,
         DeletedStudent, OutOfOrder for a time before the last event, and EngineError for invalid arguments.
@@ -271,11 +286,18 @@ class AdaptiveEngine:
         number = self.catalogue.number(item)
         if not self.catalogue.is_question[number]:
             raise EngineError(f"the item {item!r} is a content and has no answer: use process_content")
-        right = checked_correct(correct, item)
-        return self._process(student, number, right, key, time, checked_seconds(seconds))
+        right = checked_correct(correct, item, partial=self.model.partial_credit)
+        return self._process(student, number, right, key, time, checked_seconds(seconds), satisfaction)
 
     def process_content(
-        self, student: str, item: str, *, key: str | None = None, time: Time = None, seconds: float | None = None
+        self,
+        student: str,
+        item: str,
+        *,
+        key: str | None = None,
+        time: Time = None,
+        seconds: float | None = None,
+        satisfaction: float | None = None,
     ) -> Processed:
         """Update what is known of a student who has studied a content, and log it.
 
@@ -287,22 +309,29 @@ class AdaptiveEngine:
         number = self.catalogue.number(item)
         if self.catalogue.is_question[number]:
             raise EngineError(f"the item {item!r} is a question: use process_response with the answer")
-        return self._process(student, number, NOT_ANSWERED, key, time, checked_seconds(seconds))
+        return self._process(student, number, NOT_ANSWERED, key, time, checked_seconds(seconds), satisfaction)
 
     def _process(
-        self, student: str, item: int, correct: int, key: str | None, time: Time, seconds: float | None
+        self,
+        student: str,
+        item: int,
+        correct: float,
+        key: str | None,
+        time: Time,
+        seconds: float | None,
+        satisfaction: float | None,
     ) -> Processed:
         """Make the change of an interaction, again while others change the student."""
-        name, moment = checked_student(student), checked_time(time)
+        name, moment, rating = checked_student(student), checked_time(time), checked_satisfaction(satisfaction)
         if key is not None:
             check_text("key", key)
-        request = _digest_of([self._ids[item], correct, moment, seconds])
+        request = _digest_of([self._ids[item], correct, moment, seconds, rating])
         for _ in range(ATTEMPTS):
             stored = self.store.load(name, key)
             if stored.answer is not None:
                 return _first_answer(stored.answer, request, key)
             with self._lock.reading():
-                change, processed = self._interact(name, stored, item, correct, moment, seconds)
+                change, processed = self._interact(name, stored, item, correct, moment, seconds, rating)
                 if key is not None:
                     answer = Answer(request, json.dumps(processed._asdict()).encode())
                     change = change._replace(key=key, answer=answer)
@@ -311,7 +340,14 @@ class AdaptiveEngine:
         raise self._busy(name)
 
     def _interact(
-        self, name: str, stored: Stored, item: int, correct: int, moment: float | None, seconds: float | None
+        self,
+        name: str,
+        stored: Stored,
+        item: int,
+        correct: float,
+        moment: float | None,
+        seconds: float | None,
+        satisfaction: float | None,
     ) -> tuple[Commit, Processed]:
         """Return the change of a student by one interaction, and its result."""
         record = self._current(name, stored)
@@ -321,6 +357,8 @@ class AdaptiveEngine:
         entry: dict[str, Any] = {"event": kind, "time": now, "item": self._ids[item], "seconds": seconds}
         if correct != NOT_ANSWERED:
             entry |= {"correct": correct, "chance": self._chance(students, item)}
+        if satisfaction is not None:
+            entry["satisfaction"] = satisfaction
         entry["model"] = self.digest
         counts = self._advance(students, progress, item, correct, now)
         skills = self.catalogue.taught if correct == NOT_ANSWERED else self.catalogue.assessed
@@ -334,20 +372,20 @@ class AdaptiveEngine:
         """Return the chance of a correct answer that the model forecasts."""
         return float(self.model.model.chance(students, self.model.items[[item]])[0])
 
-    def _advance(
-        self, students: Students, progress: Progress, item: int, correct: int, now: float
-    ) -> tuple[tuple[str, int], ...]:
+    def _advance(self, students: Students, progress: Progress, item: int, correct: float, now: float) -> Counts:
         """Change state and progress of one student by an interaction, in place; return the changes of counters."""
+        is_awaited = self.recommender.observes and (progress.trials[0] or not self.catalogue.is_question[item])
+        before = self.model.mastery(students)[0] if is_awaited else None
         if (number := self.model.items[item]) >= 0:
-            self.model.model.update(students, np.array([number]), np.array([correct]))
+            self.model.model.update(students, np.array([number]), np.array([self.model.read_score(correct)]))
         progress.interactions[0] += 1
         progress.last[0] = item
         set_time(progress, now)
-        remove_shown(progress, item)
-        if not progress.trials[0] and self.catalogue.is_question[item]:
+        was_shown = remove_shown(progress, item)
+        if before is None:
             return ()
-        mastery = self.model.mastery(students)[0]
-        progress.trials[0], counts = self.recommender.observe(progress.trials[0], item, mastery, self.threshold)
+        interaction = Interaction(item, was_shown, before, self.model.mastery(students)[0], self.threshold)
+        progress.trials[0], counts = self.recommender.observe(progress.trials[0], interaction)
         return counts
 
     # ── quizzes ─────────────────────────────────────────────────────────────────────────────────
@@ -363,8 +401,8 @@ class AdaptiveEngine:
                  all skills, as a student who knows a skill knows its prerequisites; False for the questions that say
                  most about the student under the student model
         best     number of best questions among which each is drawn at random; 1 for the best
-        name     name of the quiz, up to 64 characters: a student has each quiz once. The quiz goes on where its events
-                 in the log end, with the settings of its first question
+        name     name of the quiz, up to 64 characters: a student has each quiz once. A started quiz is resumed where
+                 its events in the log end, with the settings of its first question
 
         Raises EngineError for invalid arguments.
         """
@@ -397,7 +435,7 @@ class AdaptiveEngine:
         found = list(events.events_of(self.store.entries(checked_student(student))))
         for event in found:
             if "ready" in event and event["catalogue"] == self.catalogue.digest:
-                event["ready"] = self._named(self._unpacked(event["ready"]))
+                event["ready"] = self._named(self.unpacked(event["ready"]))
         return found
 
     def export(self, student: str, *, events: bool = True) -> dict[str, Any]:
@@ -430,22 +468,32 @@ class AdaptiveEngine:
         """Make the state of every student again from the log, and return the number of students.
 
         progress  function that is called with the number of students done
+
+        The counters of a recommender that observes, as "thompson", are made again from these logs. So they lose what
+        deleted students had added, and what others add meanwhile: let no responses be processed during the call.
         """
-        count = 0
+        count, totals = 0, Counter[str]()
         for name in list(self.store.students()):
             for _ in range(ATTEMPTS):
                 stored = self.store.load(name)
                 if stored.state is None:
                     break
                 with self._lock.reading():
-                    is_done = self.store.commit(Commit(name, stored.version, self._replayed(name)))
+                    state, counts = self._replayed(name)
+                    is_done = self.store.commit(Commit(name, stored.version, state))
                 if is_done:
                     count += 1
+                    for counter, addend in counts:
+                        totals[counter] += addend
                     break
             else:
                 raise self._busy(name)
             if progress is not None:
                 progress(count)
+        if self.recommender.observes:
+            prefix = self.recommender.counter_prefix
+            others = {name: value for name, value in self.store.counters().items() if not name.startswith(prefix)}
+            self.store.set_counters(others | totals)
         return count
 
     def recalibrate(
@@ -461,7 +509,7 @@ class AdaptiveEngine:
         dry_run   True for the report only
 
         The new model is put into the store. New engines on this store use it, if they are made with the same `model`,
-        and existing ones after `refresh`. Engines with the old model go on working: states have the digest of their
+        and existing ones after `refresh`. Engines with the old model continue to work: states have the digest of their
         model, and another engine makes them again from the log. Raises EngineError for a log without responses, for
         invalid arguments, and for a model that cannot be fitted.
         """
@@ -505,7 +553,7 @@ class AdaptiveEngine:
         """Use a student model from now on. Other threads must not use the engine meanwhile."""
         self.model = model
         self._design = None
-        self._codec = StudentCodec(model.model, model.digest)
+        self._codec = StudentCodec(model.model, self.digest_with(model))
         self._ids = tuple(item.id for item in self.catalogue.items)
         self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
         self._kinds = "".join(events.QUESTION if asks else events.CONTENT for asks in self.catalogue.is_question)
@@ -521,11 +569,12 @@ class AdaptiveEngine:
             raise DeletedStudent(f"the student {name!r} was deleted, and its events are refused: use another name")
         if stored.state is None or self._codec.is_current(stored.state):
             return stored.state
-        return self._replayed(name)
+        return self._replayed(name)[0]
 
-    def _replayed(self, name: str) -> bytes:
-        """Return the record of a student from the log."""
+    def _replayed(self, name: str) -> tuple[bytes, Counts]:
+        """Return the record of a student from the log, and the changes of counters on the way."""
         students, progress = self._codec.decode([name], [None])
+        counts: Counts = ()
         for entry in map(events.decode, self.store.entries(name)):
             if entry["event"] == events.SHOWN:
                 items = [self.catalogue.index.get(item, -1) for item in entry["items"]]
@@ -533,11 +582,11 @@ class AdaptiveEngine:
                 progress.decisions[0] += 1
                 set_time(progress, entry["time"])
             elif entry["event"] == events.PLACED:
-                self._raise_mastery(students, entry["mastery"])
+                self.model.raise_mastery(students, entry["mastery"])
                 set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
-                self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
-        return self._codec.encode([name], students, progress)[0]
+                counts += self._advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
+        return self._codec.encode([name], students, progress)[0], counts
 
     def _loaded(self, name: str) -> tuple[Stored, bytes | None, Students, Progress]:
         """Return what the store has of a student, the current record, and the state and progress in it."""
@@ -552,17 +601,6 @@ class AdaptiveEngine:
                 if change is None or self.store.commit(change):
                     return result
         raise self._busy(name)
-
-    def _raise_mastery(self, students: Students, mastery: Mapping[str, float]) -> None:
-        """Set the mastery of skills of one student, where it is larger than before, in place, if the model can."""
-        place = getattr(self.model.model, "place", None)
-        known = {self.model.columns[k]: p for skill, p in mastery.items() if (k := self._skill(skill)) is not None}
-        if callable(place) and known:
-            place(students, np.array(list(known), np.int64), np.array(list(known.values())))
-
-    def _skill(self, name: str) -> int | None:
-        """Return the number of a skill of the graph; None for an unknown one."""
-        return self.catalogue.graph.index.get(name)
 
     def _knowledge(self, student: str) -> tuple[Doubles, Bools]:
         """Return the mastery of a student, and whether each skill was practised, (K,) each."""
@@ -586,7 +624,7 @@ class AdaptiveEngine:
         """Return the names of the skills of a mask (K,)."""
         return [self.catalogue.skills[k] for k in np.flatnonzero(mask).tolist()]
 
-    def _unpacked(self, text: str) -> Bools:
+    def unpacked(self, text: str) -> Bools:
         """Return the mask (K,) of ready skills in an event."""
         packed = np.frombuffer(bytes.fromhex(text), np.uint8)
         return np.unpackbits(packed, count=len(self.catalogue.skills)).astype(np.bool_)
@@ -598,19 +636,6 @@ class AdaptiveEngine:
 
 _text = lru_cache(4096)(float.__repr__)
 """Function that returns a number as JSON."""
-
-
-def decision_words(seed: int, names: Sequence[str], progress: Progress) -> Words:
-    """Return the random words of the next decision of each student, (n, 4).
-
-    They are a pure function of the seed, the name of the student and the number of decisions before (clause S11.1).
-    """
-    hashes: NDArray[np.uint64] = np.array([hash_of(name) for name in names], np.uint64)
-    low, high = (hashes & u64(0xFFFFFFFF)).astype(np.uint32), (hashes >> u64(32)).astype(np.uint32)
-    words = np.empty(4 * len(names), np.uint32)
-    keys = np.full(len(names), seed, np.uint64)
-    random_words(progress.decisions.astype(np.uint32), high, low, u32(Purpose.ENGINE), keys, words)
-    return words.reshape(-1, 4)
 
 
 def _first_answer(answer: Answer, request: bytes, key: str | None) -> Processed:

@@ -38,7 +38,7 @@ class EngineSettings(NamedTuple):
 KEYS = ("format", *EngineSettings._fields)
 COMMENTS = {
     "format": "version of this file",
-    "model": "bkt, irt, elo or glicko, or a file with a fit",
+    "model": "bkt, irt, elo, glicko or alosi, or a file with a fit",
     "policy": "recommender of items",
     "store": "sqlite:PATH or redis://HOST:PORT/DB, with the events of the students",
     "seed": "seed of random choices",

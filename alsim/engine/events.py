@@ -43,12 +43,12 @@ def events_of(entries: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Return the events of the entries of a student, in order, each with its number from 0."""
     number = 0
     for entry in map(decode, entries):
-        for event in _expanded(entry):
+        for event in expanded(entry):
             yield {"number": number, **event}
             number += 1
 
 
-def _expanded(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def expanded(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Return the events of an entry."""
     if entry["event"] != SHOWN:
         yield entry
@@ -70,4 +70,15 @@ def _expanded(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-__all__ = ["ANSWERED", "CONTENT_SHOWN", "PLACED", "QUESTION_SHOWN", "SHOWN", "STUDIED", "decode", "encode", "events_of"]
+__all__ = [
+    "ANSWERED",
+    "CONTENT_SHOWN",
+    "PLACED",
+    "QUESTION_SHOWN",
+    "SHOWN",
+    "STUDIED",
+    "decode",
+    "encode",
+    "events_of",
+    "expanded",
+]

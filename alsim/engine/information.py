@@ -13,9 +13,6 @@ from alsim.models.student.bkt import BKTModel
 from alsim.models.student.glicko import GlickoModel, attenuation
 from alsim.types import Doubles, Longs
 
-UNITS = {AbilityModel: "logits^2", GlickoModel: "logits^2", BKTModel: "nats"}
-"""Unit of the information under the models that have their own; of other models, nats."""
-
 
 def information(model: StudentModel, students: Students, items: Longs) -> Doubles:
     """Return the expected information in the answer of each student to each item, (n, M).
@@ -33,7 +30,7 @@ def information(model: StudentModel, students: Students, items: Longs) -> Double
     (2006), Elements of information theory, ch. 2.
     """
     if isinstance(model, AbilityModel):
-        return _of_ability(model, students, items)
+        return model.expected_reduction(students, items)
     if isinstance(model, GlickoModel):
         return _of_rating(model, students, items)
     if isinstance(model, BKTModel):
@@ -42,26 +39,10 @@ def information(model: StudentModel, students: Students, items: Longs) -> Double
     return entropy(model.chance(students, np.broadcast_to(items, (n, len(items)))))
 
 
-def unit_of(model: StudentModel) -> str:
-    """Return the unit of the information under a model."""
-    return next((unit for kind, unit in UNITS.items() if isinstance(model, kind)), "nats")
-
-
 def entropy(p: Any) -> Doubles:
     """Return the entropy of events of probability p, in any shape, nats; 0 for p = 0 and for p = 1."""
     q = 1.0 - p
     return np.asarray(-p * np.log(np.where(p > 0, p, 1.0)) - q * np.log(np.where(q > 0, q, 1.0)))
-
-
-def _of_ability(model: AbilityModel, students: Students, items: Longs) -> Doubles:
-    """Return the expected reduction of the variance of ability."""
-    posterior, mean = students["posterior"], model.ability(students).mean
-    chance, covariance = np.zeros((2, len(posterior), len(items)))
-    by_node = model.curves[items].T
-    for k, node in enumerate(model.nodes):
-        chance += posterior[:, k, None] * by_node[k]
-        covariance += (posterior[:, k] * (node - mean))[:, None] * by_node[k]
-    return np.asarray(covariance**2 / (chance * (1.0 - chance)))
 
 
 def _of_rating(model: GlickoModel, students: Students, items: Longs) -> Doubles:
@@ -86,4 +67,4 @@ def _of_knowledge(model: BKTModel, students: Students, items: Longs) -> Doubles:
     return total
 
 
-__all__ = ["entropy", "information", "unit_of"]
+__all__ = ["entropy", "information"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from alsim.engine.catalogue import Catalogue
 from alsim.engine.errors import EngineError
 from alsim.errors import AlsimError, did_you_mean
 from alsim.models.base import Fit, load_fit
-from alsim.models.student.base import BaseStudentModel, StudentModel, Students
+from alsim.models.student.base import NOT_ANSWERED, BaseStudentModel, StudentModel, Students
 from alsim.models.student.fits import student_model
 from alsim.models.student.items import Items
 from alsim.types import Doubles, Longs, describe
 
-DEFAULTS = ("bkt", "irt", "elo", "glicko")
+DEFAULTS = ("bkt", "alosi", "irt", "elo", "glicko")
 """Models that need no fit: their names."""
+GUESS_AND_SLIP = (("guess", 0.2), ("slip", 0.1))
+"""Probabilities of items without values of their own: those of the guide."""
 SEPARATOR = "\x1f"
 """Separator of the skills in the name of a model item for several skills; names may contain any other character."""
 
@@ -36,6 +39,8 @@ class EngineModel:
     def __init__(self, model: Any, catalogue: Catalogue) -> None:
         self.model = _resolved(model, catalogue)
         items = self.model.items
+        self.graph = catalogue.graph
+        """Graph of skills."""
         self.items: Longs = _item_numbers(items, catalogue)
         """Item of the model for each item of the catalogue, (I,): a question by what it assesses, a content by what it
         teaches; -1 for a content that the model does not know."""
@@ -46,11 +51,39 @@ class EngineModel:
                 f"the student model has no skill {lacking[0]!r} of the graph{did_you_mean(lacking[0], index)}; it has "
                 f"{len(index):,} skills: fit it on responses to all skills of the graph"
             )
+        self._index = catalogue.graph.index
         self.columns: Longs = np.array([index[skill] for skill in catalogue.skills], np.int64)
         """Skill of the model for each skill of the graph, (K,)."""
         self._is_same_order = self.columns.tolist() == list(range(len(index)))
+        self.partial_credit = getattr(self.model, "partial_credit", False) is True
+        """Whether the model reads scores between 0 and 1."""
         self.digest = int(_digest(self.model, catalogue)[:16], 16)
         """Digest of model and catalogue, in [0, 2**64)."""
+
+    def new_students(self, names: Sequence[str]) -> Students:
+        """Return the state of students without events; the model may know more of some of them by name."""
+        personal = getattr(self.model, "start_of", None)
+        return personal(list(names)) if callable(personal) else self.model.start(len(names))
+
+    def raise_mastery(self, students: Students, mastery: Mapping[str, float]) -> None:
+        """Set the mastery of skills of all students, where it is larger than before, in place, if the model can.
+
+        mastery  {skill of the graph: mastery}; others are ignored
+        """
+        place = getattr(self.model, "place", None)
+        known = {self.columns[self._index[skill]]: p for skill, p in mastery.items() if skill in self._index}
+        if callable(place) and known:
+            place(students, np.array(list(known), np.int64), np.array(list(known.values())))
+
+    def read_scores(self, scores: Doubles) -> Doubles:
+        """Return scores (n,), -1 for none, as the model reads them, see `read_score`."""
+        if self.partial_credit:
+            return scores
+        return np.where(scores == NOT_ANSWERED, NOT_ANSWERED, scores >= 0.5).astype(np.float64)
+
+    def read_score(self, score: float) -> float:
+        """Return a score as the model reads it: without partial credit, 1 from one half on, and else 0."""
+        return score if self.partial_credit or score in (0, 1, NOT_ANSWERED) else int(score >= 0.5)
 
     def mastery(self, students: Students) -> Doubles:
         """Return the mastery of each skill of the graph, (n, K)."""
@@ -90,9 +123,20 @@ def _default(name: str, catalogue: Catalogue) -> StudentModel:
 
     if name == "bkt":
         return class_of(name)(catalogue_items(catalogue))
+    if name == "alosi":
+        items = catalogue_items(catalogue, by_item=True)
+        guess, slip = (np.repeat(column_of(catalogue, items, f, default), items.sizes) for f, default in GUESS_AND_SLIP)
+        return class_of(name)(items, p_guess=guess, p_slip=slip)  # type: ignore[call-arg]  # AlosiModel
     from alsim.engine.difficulties import expert_model
 
     return expert_model(name, catalogue)
+
+
+def column_of(catalogue: Catalogue, items: Items, field: str, default: float) -> Doubles:
+    """Return a number of each item of a model, (I,): that of the question with its name, or else a default."""
+    values = {item.id: getattr(item, field) for item in catalogue.items}
+    found = [values.get(name) for name in items.names.tolist()]
+    return np.array([default if value is None else value for value in found], np.float64)
 
 
 def catalogue_items(catalogue: Catalogue, *, by_item: bool = False) -> Items:

@@ -1,7 +1,7 @@
 """Inference over the graph of skills: an answer about one skill also says something about those related to it.
 
 A student who knows a skill knows its prerequisites, and theirs. So a correct answer makes the prerequisites of a skill
-more probable, and a wrong answer makes less probable whatever needs it.
+more probable, and a wrong answer makes the skills that need it less probable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from alsim.engine.graph import SkillGraph
 from alsim.jit.compile import lean_kernel, rule
 from alsim.types import Codes, Doubles, Longs
 
-SELF, NEEDED, NEEDING, UNRELATED = 0, 1, 2, 3
+SELF, NEEDED, NEEDING = 0, 1, 2
 """Relations of another skill to a skill: the same, needed by it, or needing it; directly or through others."""
 
 
@@ -73,23 +73,23 @@ class Placement:
 
 def related_skills(graph: SkillGraph) -> Related:
     """Return the skills that each skill needs, and those that need it, directly or through others."""
-    needed: list[set[int]] = [set() for _ in graph.skills]
+    size = len(graph)
     parents: list[list[int]] = [[] for _ in graph.skills]
     for parent, child in graph.edges.tolist():
         parents[child].append(parent)
+    needs = np.zeros((size, size), np.bool_)
     for k in map(int, Curriculum(graph.edges.tolist()).order):
-        needed[k].update(parents[k], *(needed[parent] for parent in parents[k]))
-    needing: list[list[int]] = [[] for _ in graph.skills]
-    for k, skills in enumerate(needed):
-        for j in skills:
-            needing[j].append(k)
-    rows = [
-        [(k, SELF), *((j, NEEDED) for j in sorted(needed[k])), *((j, NEEDING) for j in needing[k])]
-        for k in range(len(graph))
-    ]
+        for parent in parents[k]:
+            needs[k] |= needs[parent]
+            needs[k, parent] = True
+    rows: list[Longs] = []
+    relations: list[Codes] = []
+    for k in range(size):
+        parts = [np.array([k]), np.flatnonzero(needs[k]), np.flatnonzero(needs[:, k])]
+        rows.append(np.concatenate(parts))
+        relations.append(np.repeat(np.array([SELF, NEEDED, NEEDING], np.int8), [*map(len, parts)]))
     start = np.cumsum([0, *map(len, rows)]).astype(np.int64)
-    flat = [pair for row in rows for pair in row]
-    return Related(start, np.array([j for j, _ in flat], np.int64), np.array([r for _, r in flat], np.int8))
+    return Related(start, np.concatenate(rows).astype(np.int64), np.concatenate(relations))
 
 
 @rule

@@ -102,13 +102,15 @@ def show(shown: Ints, counts: Ints, items: Ints) -> None:
             shown[i, k] = item
 
 
-def remove_shown(progress: Progress, item: int) -> None:
-    """Forget that an item was shown to the only student, in place: it has a response."""
+def remove_shown(progress: Progress, item: int) -> bool:
+    """Forget that an item was shown to the only student, in place: it has a response. Return whether it was shown."""
     kept = (progress.shown[0] != item) & (progress.shown[0] >= 0)
+    was_shown = bool((progress.shown[0] == item).any())
     size = int(kept.sum())
     shown, counts = progress.shown[0, kept], progress.counts[0, kept]
     progress.shown[0], progress.counts[0] = -1, 0
     progress.shown[0, :size], progress.counts[0, :size] = shown, counts
+    return was_shown
 
 
 def set_time(progress: Progress, now: float) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from alsim.engine import events
 from alsim.engine.checks import Time, check_text, checked_student, checked_time
 from alsim.engine.choice import Pick
-from alsim.engine.engine import decision_words
 from alsim.engine.errors import EngineError
 from alsim.engine.progress import set_time, times, with_shown
+from alsim.engine.randomness import decision_words
 from alsim.engine.selection import Choice
 from alsim.engine.stores import Commit
 from alsim.models.student.ability import AbilityModel
@@ -240,7 +240,10 @@ class Quiz:
         pool = self._engine.quiz_design.remaining(engine.catalogue, log.seen)
         if len(pool) == 0:
             return None, None
-        now, words = times([self.student], progress, moment), decision_words(engine.seed, [self.student], progress)
+        now, words = (
+            times([self.student], progress, moment),
+            decision_words(engine.seed, [self.student], progress.decisions),
+        )
         picked, score, candidates = self._pick(log, students, pool, words)
         item = int(candidates[picked.place])
         question = log.question(engine.catalogue.items[item].id, score, picked.propensity, self.name)
@@ -289,7 +292,7 @@ class Quiz:
             "mastery": raised,
             "model": engine.digest,
         }
-        engine._raise_mastery(students, raised)
+        engine.model.raise_mastery(students, raised)
         set_time(progress, now)
         (state,) = engine._codec.encode([self.student], students, progress)
         return Commit(self.student, stored.version, state, (events.encode(entry),)), None

@@ -31,10 +31,11 @@ class QuizDesign:
         self.questions: Longs = np.flatnonzero(catalogue.is_question)
         """Numbers of the questions, (Q,)."""
         assessed = catalogue.assessed
-        self._classes = Classes.of_keys([assessed.of(i).tobytes() for i in self.questions.tolist()])
-        self._sets = [assessed.of(self.questions[q]) for q in self._classes.first.tolist()]
+        self.classes = Classes.of_keys([assessed.of(i).tobytes() for i in self.questions.tolist()])
+        """Classes of questions that assess the same skills; C of them."""
+        self._sets = [assessed.of(self.questions[q]) for q in self.classes.first.tolist()]
         self._class = np.full(len(catalogue), -1, np.int64)
-        self._class[self.questions] = self._classes.of
+        self._class[self.questions] = self.classes.of
         guess, slip = _of_skills(catalogue, model)
         items = [catalogue.items[i] for i in self.questions.tolist()]
         first = np.array([assessed.of(i)[0] for i in self.questions.tolist()], np.int64)
@@ -59,7 +60,7 @@ class QuizDesign:
         belief = self.placement.start(1)
         for item, correct in answers:
             if (number := catalogue.index.get(item, -1)) >= 0 and (q := self._question[number]) >= 0:
-                self.answer(belief, np.array([q]), np.array([correct], i8))
+                self.answer(belief, np.array([q]), np.array([correct >= 0.5], i8))
         return belief
 
     def answer(self, belief: Doubles, questions: Longs, correct: Any) -> None:
@@ -67,13 +68,13 @@ class QuizDesign:
 
         An answer about several skills updates the belief about each as if it were alone.
         """
-        sets = [self._sets[c] for c in self._classes.of[questions].tolist()]
+        sets = [self._sets[c] for c in self.classes.of[questions].tolist()]
         for m in range(max(map(len, sets), default=0)):
             skill = np.array([row[m] if m < len(row) else -1 for row in sets], np.int64)
             self.placement.update(belief, skill, correct, self.guess[questions], self.slip[questions])
 
     def gains(self, belief: Doubles) -> Doubles:
-        """Return the expected reduction of entropy by a question of each set of assessed skills, (n, C), nats.
+        """Return the expected reduction of entropy by a question of each of `classes`, (n, C), nats.
 
         A question about several skills has the mean of their gains.
         """
@@ -100,8 +101,10 @@ class QuizDesign:
         self, model: EngineModel, students: Students, pool: Longs, best: int, words: Any
     ) -> tuple[Pick, float, Longs]:
         """Return one of the most informative questions for the student model, its information, and the candidates."""
-        numbers, place = np.unique(model.items[pool], return_inverse=True)
-        values = information(model.model, students, numbers)[0][place.reshape(-1)]
+        numbers = model.items[pool]
+        is_asked = np.zeros(len(model.model.items), np.bool_)
+        is_asked[numbers] = True  # several questions may be one item of the model
+        values = information(model.model, students, np.flatnonzero(is_asked))[0][(np.cumsum(is_asked) - 1)[numbers]]
         picked = pick(values, best, int(words[0]), int(words[1]))
         return picked, float(values[picked.place]), pool
 

@@ -82,7 +82,7 @@ def recalibrate(
         model=type(found.model).__name__,
         items_total=len(new.model.items),
         digest_before=engine.digest,
-        digest=f"{new.digest:016x}",
+        digest=f"{engine.digest_with(new):016x}",
         is_stored=made is not None,
         **fields,
     )
@@ -139,7 +139,7 @@ def model_log(engine: AdaptiveEngine, model: StudentModel) -> Responses:
                 students.append(student)
                 items.append(str(names[engine.model.items[number]]))
                 skills.append([catalogue.skills[k] for k in catalogue.assessed.of(number).tolist()])
-                correct.append(entry["correct"])
+                correct.append(int(entry["correct"] >= 0.5))
     if not correct:
         raise EngineError(
             "the log has no responses to questions of the catalogue, and nothing to fit a student model to: call "

@@ -13,14 +13,15 @@ from alsim.types import Bools, Doubles, Ints, Longs, describe, safe_repr, short_
 
 
 class Decisions:
-    """Decisions for n students, from which reasons and candidates can be told."""
+    """Decisions for n students, from which reasons and candidates are derived."""
 
     def __init__(self, recommender: Recommender, situation: Situation, choice: Choice) -> None:
         self._recommender, self._choice, self._ready = recommender, choice, situation.ready
         self._skills = np.empty(choice.items.shape, np.int32)
         self._mastery = np.empty(choice.items.shape)
-        taught = recommender.catalogue.taught
-        lacking_most(choice.items, *taught, situation.mastery, situation.ready, self._skills, self._mastery)
+        lacking_most(
+            choice.items, *recommender.members, situation.mastery, situation.ready, self._skills, self._mastery
+        )
 
     def candidates(self, i: int, rank: int) -> list[str]:
         """Return the ids of the items among which that of a rank was chosen, in the order of the catalogue."""
@@ -75,7 +76,7 @@ class Recommendation:
 
     @property
     def reason(self) -> str:
-        """Why it was chosen."""
+        """Reason of the choice, a sentence."""
         return self._decisions.reason(self._row, self._rank)
 
     @property

@@ -139,7 +139,7 @@ def choose(
             for place in range(start[c], start[c + 1]):
                 it, score = item[place], value
                 if has_shown[c] and (bits >> (u64(it) & LOW_BITS)) & ONE_BIT:
-                    score = faded(value, _count(shown[i], counts[i], it), factor, step)
+                    score = faded(value, count_of(shown[i], counts[i], it), factor, step)
                 tie = mixed(hashes[it] ^ salts[i])
                 if size == ranks and (
                     score < values[i, ranks - 1] or (score == values[i, ranks - 1] and tie >= best[ranks - 1])
@@ -198,7 +198,7 @@ def _next(scores: Doubles, last: int, value: float) -> tuple[int, float]:
 
 
 @rule
-def _count(shown: Ints, counts: Ints, item: int) -> int:
+def count_of(shown: Ints, counts: Ints, item: int) -> int:
     """Return how often an item was shown without a response."""
     for k in range(len(shown)):
         if shown[k] < 0:
@@ -254,4 +254,4 @@ def best_items(
     return Choice(items, values, 1.0 / np.maximum(ties, 1) * (ties > 0), candidates)
 
 
-__all__ = ["Choice", "Classes", "Fading", "best_items", "mixed"]
+__all__ = ["Choice", "Classes", "Fading", "best_items", "count_of", "faded", "mixed"]

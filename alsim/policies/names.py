@@ -23,6 +23,7 @@ from types import NoneType, UnionType
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
 from alsim.errors import AlsimError, InputTypeError, closest_name
+from alsim.policies.adaptive_engine import engine_policy
 from alsim.policies.base import Policy
 from alsim.policies.cat import CATPolicy
 from alsim.policies.checks import checked_policy
@@ -70,6 +71,7 @@ POLICIES: dict[str, Make] = {
     "cat": CATPolicy,
     "bkt": BKT,
     "student": student_policy,
+    "engine": engine_policy,
     "oracle": Oracle,
     "thompson": Thompson,
     "lints": LinTS,

@@ -15,6 +15,8 @@ SLOW = {
     "docs/dynamics/index.md",
     "docs/dynamics/linked.md",
     "docs/dynamics/prerequisites.md",
+    "docs/engine/cold-start.md",
+    "docs/engine/command-line.md",
     "docs/exports.md",
     "docs/how-to/add-a-dynamics.md",
     "docs/how-to/add-a-policy.md",

@@ -16,6 +16,7 @@ from alsim.models.irt import ItemParameters
 from alsim.models.skill_mean import fit as fit_skill_mean
 from alsim.models.student import (
     AbilityModel,
+    AlosiModel,
     BKTModel,
     DKTModel,
     EloModel,
@@ -49,6 +50,8 @@ MODELS = {
     "bkt cells": BKTModel(CELLS, p_guess=np.tile([0.3, 0.2, 0.1], 30)),
     "bkt several": BKTModel(SEVERAL, [0.1, 0.5, 0.9], p_forget=0.05, p_content=0.3, offsets={"Ada": 1.5}),
     "bkt certain": BKTModel(3, [0, 1, 0.5], 0.0, 0.0, 0.0),
+    "alosi": AlosiModel(30),
+    "alosi several": AlosiModel(SEVERAL, [0.1, 0.5, 0.9], p_forget=0.05, p_content=0.3, offsets={"Ada": 1.5}),
     "irt": AbilityModel.of_parameters(ItemParameters(RNG.uniform(0.5, 2, 90), RNG.normal(size=90), 0.15), CELLS),
     "elo": EloModel(CELLS, np.tile([-1.25, 0, 1.25], 30)),
     "elo several": EloModel(SEVERAL, RNG.normal(size=5), 0.2, [0.1, 0, -0.3], a=0.8, b=0),

@@ -88,7 +88,7 @@ def test_rollouts_and_datasets_bind_policies_and_leave_the_original_as_it_is():
     assert len(policy.seen) == 6  # the wrapper has it twice
     for course in policy.seen:
         assert all(np.array_equal(*pair) for pair in zip(course[1:6], COURSE[1:6], strict=True))
-        assert (course.num_los, *course[6:]) == (4, (0.5, 0.25, 0.25), ((), (0,), (0, 1), ()))
+        assert (course.num_los, *course[6:8]) == (4, (0.5, 0.25, 0.25), ((), (0,), (0, 1), ()))
 
 
 def test_a_copy_is_made_only_where_a_policy_can_be_bound():

@@ -16,8 +16,8 @@ BEHAVIOURS = [
     *("thompson:0.1:0.05:true", "linucb:1.0:0.05:true", "exp3:0.1:0.05:true"),
     *("epsilon-greedy:thompson:0.1", "mix:cat=0.5,linucb=0.5"),
 ]
-WITHOUT_SUPPORT = {"rules"}
-"""Stochastic, without a floor: its authors prescribe its probabilities, which are 0 for most actions."""
+WITHOUT_SUPPORT = {"rules", "engine"}
+"""Stochastic, without a floor: their probabilities are 0 for most actions."""
 
 
 def settings(steps):

@@ -20,6 +20,7 @@ COMPLETE = {
     "epsilon-greedy": "epsilon-greedy:rules:0.2",
     "mix": "mix:rules=0.7,uniform=0.3",
     "student": f"student:{Path(__file__).with_name('elo-30.npz')}",
+    "engine": f"engine:{Path(__file__).with_name('engine-3')}",
 }
 SMALL = {"max_episode_steps": 12}
 

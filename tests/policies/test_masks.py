@@ -13,7 +13,11 @@ from scipy.stats import chisquare
 from typer.testing import CliRunner
 
 import alsim
+from alsim.bank.items import sample_bank
 from alsim.cli.app import app
+from alsim.config import Config
+from alsim.engine import AdaptiveEngine, Catalogue
+from alsim.engine.policy import EnginePolicy
 from alsim.models.student import EloModel, Items
 from alsim.policies import EpsilonGreedy, NetworkPolicy, PolicyDraws, StudentModelPolicy, View, masks, memory, one_hot
 from alsim.policies.action_masks import MaskRules, los_with_actions, read_action_mask
@@ -63,10 +67,12 @@ ARGUMENTS = {"epsilon-greedy": "epsilon-greedy:rules:0.3", "mix": "mix:rules=0.7
 
 def policies() -> list[Any]:
     """Return every registered policy, and others of each kind."""
-    names = [name for name in alsim.policies.POLICIES if name != "student"]  # it needs a model of L outcomes
+    fixed = "student", "engine"  # they need a model or a catalogue of L outcomes
+    names = [name for name in alsim.policies.POLICIES if name not in fixed]
     registered = [alsim.make_policy(ARGUMENTS.get(name, name)) for name in names]
     own = [network("sample"), network("greedy"), network("epsilon", 0.3), Momentum(), EpsilonGreedy(Momentum(), 0.4)]
     own.append(StudentModelPolicy(EloModel(Items.of_cells(L))))
+    own.append(EnginePolicy(AdaptiveEngine(None, Catalogue.of_bank(sample_bank(Config.read({"num_los": L}))))))
     return [*registered, *own, alsim.make_policy("epsilon-greedy:(epsilon-greedy:rules:0.1):0.2")]
 
 

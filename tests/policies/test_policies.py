@@ -38,6 +38,8 @@ from alsim.types import MODALITIES, f64, i64
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 20})
 ELO = Path(__file__).with_name("elo-30.npz")
 """Student model of 30 outcomes, as `EloModel(Items.of_cells(30)).save(...)` wrote it."""
+ENGINE = Path(__file__).with_name("engine-3")
+"""Directory of an engine for the bank with three outcomes and one question per cell, `write_engine(..., bank)`."""
 WITH_ARGUMENTS = {
     "epsilon-greedy": [
         "epsilon-greedy:rules:0.2",
@@ -51,6 +53,7 @@ WITH_ARGUMENTS = {
     ],
     "mastery-gated": ["mastery-gated", "mastery-gated:0.45"],
     "student": [f"student:{ELO}"],
+    "engine": [f"engine:{ENGINE}"],
 }
 """Complete names of the registered policies that take arguments."""
 NAMES = [name for registered in sorted(POLICIES) for name in WITH_ARGUMENTS.get(registered, [registered])]

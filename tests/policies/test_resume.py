@@ -15,6 +15,7 @@ ARGUMENTS = {
     "epsilon-greedy": "epsilon-greedy:zpdes:0.2",
     "mix": "mix:thompson=0.5,bkt=0.5",
     "student": f"student:{ELO}",
+    "engine": f"engine:{ELO.with_name('engine-3')}",
     "oracle": "oracle:2",
 }
 SHARED = ["linucb:1.0:0.05:true", "epsilon-greedy:(exp3:0.1:0.05:true):0.1"]

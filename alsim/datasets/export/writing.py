@@ -28,17 +28,17 @@ def new_export(exporter: Exporter, out: Path, provenance: dict[str, Any], *, for
     Raises ExportError if `out` exists, unless it is an empty directory or may be replaced.
     """
     if exporter.suffix:
-        with _parents(out), _new_file(exporter, out, force=force) as file:
+        with created_parents(out), _new_file(exporter, out, force=force) as file:
             yield file
         return
 
-    with _parents(out), _new_directory(out, lambda: _check_directory(exporter, out, force=force)) as directory:
+    with created_parents(out), new_directory(out, lambda: _check_directory(exporter, out, force=force)) as directory:
         yield directory
-        write_json(directory / MARKER, {**provenance, "files": sorted(_files(directory))})
+        write_json(directory / MARKER, {**provenance, "files": sorted(files_in(directory))})
 
 
 @contextmanager
-def _parents(out: Path) -> Iterator[None]:
+def created_parents(out: Path) -> Iterator[None]:
     """Create missing directories above `out`, and delete them again on an error."""
     created = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def _parents(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
+def new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
     """Yield a temporary directory, which is moved to `out`, or deleted on an error.
 
     check  raises ExportError if `out` must not be written; called before the block and again after it
@@ -110,7 +110,7 @@ def _check_format(exporter: Exporter, out: Path, provenance: Any) -> None:
 def _check_directory(exporter: Exporter, out: Path, *, force: bool) -> None:
     """Raise ExportError if the directory `out` must not be written."""
     check_location(out, "export", ExportError)
-    files = _files(out) if out.exists() else set()
+    files = files_in(out) if out.exists() else set()
     if not files:
         return
     if MARKER not in files:  # all files are foreign, so this raises
@@ -133,7 +133,7 @@ def _read_marker(file: Path) -> Any:
     return marker
 
 
-def _files(directory: Path) -> set[str]:
+def files_in(directory: Path) -> set[str]:
     """Return the paths, relative to a directory, of all files and links below it."""
     return {
         entry.relative_to(directory).as_posix()

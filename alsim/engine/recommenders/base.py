@@ -8,10 +8,16 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from alsim.engine.catalogue import Catalogue
+from alsim.engine.catalogue import Catalogue, Members
+from alsim.engine.errors import EngineError
+from alsim.engine.models import EngineModel
 from alsim.engine.progress import Progress, Trial
+from alsim.engine.randomness import decision_words
 from alsim.engine.selection import Choice
-from alsim.types import Bools, Doubles, Keys, Longs, Words, short_repr
+from alsim.types import Bools, Doubles, Ints, Keys, Longs, Words, short_repr
+
+Counts = tuple[tuple[str, int], ...]
+"""Changes of the counters that all students share: pairs of name and addend."""
 
 
 @short_repr
@@ -32,24 +38,82 @@ class Situation(NamedTuple):
     """Random words of the decision, (n, 4) uint32."""
     seed: int
     """Seed of the engine."""
-    counters: Callable[[], dict[str, int]]
-    """Function that returns the shared counters of the store."""
+    counters: Callable[[Sequence[str]], list[int]]
+    """Function that returns the shared counters with some names, 0 for unknown ones: one call of the store."""
     log: Callable[[int], list[dict[str, Any]]]
-    """Function that returns the entries of the log of student i, oldest first."""
+    """Function that returns the entries of the log of student i, oldest first: one call of the store."""
+    now: Sequence[float] = ()
+    """Time of the decision of each student, seconds since 1970, (n,); empty if it is unknown."""
+    model: EngineModel | None = None
+    """Student model of the engine; None if it is unknown, for a decision that is made again from a log."""
+
+    @classmethod
+    def without_store(
+        cls,
+        mastery: Doubles,
+        threshold: float,
+        progress: Progress,
+        words: Words,
+        seed: int,
+        model: EngineModel,
+        time: float = 0.0,
+    ) -> Situation:
+        """Return the situation of n students at one time, without names and log, and with counters of 0."""
+        n = len(mastery)
+        return cls(
+            students=[""] * n,
+            mastery=mastery,
+            ready=model.graph.ready(mastery, threshold),
+            threshold=threshold,
+            progress=progress,
+            now=[time] * n,
+            words=words,
+            seed=seed,
+            model=model,
+            counters=lambda names: [0] * len(names),
+            log=lambda i: [],
+        )
 
     @property
     def salts(self) -> Keys:
         """Random number of each decision, (n,) uint64."""
         return np.asarray(self.words[:, 0].astype(np.uint64) << np.uint64(32) | self.words[:, 1])
 
+    def more_words(self, block: int) -> Words:
+        """Return four more random words of each decision, (n, 4); block 0 is `words`, the last one is 2**16 - 1."""
+        return decision_words(self.seed, self.students, self.progress.decisions, block)
+
+
+class Interaction(NamedTuple):
+    """One response of a student, or one content that the student studied. K skills."""
+
+    item: int
+    """Number of the item."""
+    was_shown: bool
+    """Whether it had been recommended, and not had a response since."""
+    before: Doubles
+    """Mastery before, (K,)."""
+    after: Doubles
+    """Mastery after, (K,)."""
+    threshold: float
+    """Mastery from which a skill counts as mastered."""
+
 
 class Recommender(ABC):
     """A rule that chooses items for students, with the probability of its choices."""
 
-    name: ClassVar[str]
+    name: str
+    """Name in the log."""
+    observes: ClassVar[bool] = False
+    """Whether it awaits the effect of contents: `observe` is then called after each interaction."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+
+    @property
+    def members(self) -> Members:
+        """Skills of each item that `reason` is about; by default those that it teaches."""
+        return self.catalogue.taught
 
     @abstractmethod
     def choose(self, situation: Situation, ranks: int) -> Choice:
@@ -62,27 +126,44 @@ class Recommender(ABC):
         ready  (K,) True for the skills that the student is ready for
         """
 
+    def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
+        """Return the probability that the next item is in each group of items, (n, G).
+
+        groups, size  (I,) group of each item, and the number of groups G; with one group per item, the result has the
+                      propensities of all candidates
+        above         (n, r) items that were chosen before in the same decision, -1 after the last; None: no items
+
+        A row without candidates is 0. Raises EngineError for a recommender whose probabilities are unknown.
+        """
+        raise EngineError(
+            f"the policy {self.name!r} does not compute the probabilities of all candidates: use 'guide' or 'alosi'"
+        )
+
     def reason(self, skill: int, mastery: float) -> str:
         """Return why an item was chosen.
 
-        skill    number of the ready skill that it teaches and of which the student lacks most; -1 if there is none
+        skill    number of the ready skill of the item (see `members`) of which the student lacks most; -1 if there is
+                 none
         mastery  its mastery
         """
         if skill < 0:
             return "it teaches no skill that the student is ready for"
         return f"teaches {self.catalogue.skills[skill]!r}, mastered with probability {mastery:.2f}"
 
-    def observe(
-        self, trials: list[Trial], item: int, mastery: Doubles, threshold: float
-    ) -> tuple[list[Trial], tuple[tuple[str, int], ...]]:
+    def observe(self, trials: list[Trial], interaction: Interaction) -> tuple[list[Trial], Counts]:
         """Return the contents of a student whose effect is awaited after an interaction, and changes of counters.
 
-        trials     contents whose effect was awaited before
-        item       number of the item of the interaction
-        mastery    (K,) mastery after it
-        threshold  mastery from which a skill counts as mastered
+        trials  contents whose effect was awaited before, earliest first, at most MOST_TRIALS
+
+        The result must be a pure function of the arguments: `AdaptiveEngine.replay` calls this method again. The names
+        of the counters begin with `counter_prefix`.
         """
         return trials, ()
 
+    @property
+    def counter_prefix(self) -> str:
+        """Begin of the names of its counters, and identification of the trials in the states of students."""
+        return f"{self.name}:"
 
-__all__ = ["Recommender", "Situation"]
+
+__all__ = ["Counts", "Interaction", "Recommender", "Situation"]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from alsim.engine.catalogue import Catalogue
 from alsim.engine.recommenders.base import Recommender, Situation
 from alsim.engine.selection import Choice, Classes, Fading, best_items
+from alsim.engine.shares import shares_of_best
 from alsim.jit.compile import lean_kernel
-from alsim.types import Bools, Doubles, Longs
+from alsim.types import Bools, Doubles, Ints, Longs
 
 FADING = Fading(factor=0.5)
 """Each time that an item is shown without a response, its relevance halves."""
@@ -22,7 +21,7 @@ class Guide(Recommender):
     Items without relevance are not recommended. Ties are broken at random.
     """
 
-    name: ClassVar[str] = "guide"
+    name = "guide"
 
     def __init__(self, catalogue: Catalogue) -> None:
         super().__init__(catalogue)
@@ -39,12 +38,22 @@ class Guide(Recommender):
 
     def choose(self, situation: Situation, ranks: int) -> Choice:
         """Return up to `ranks` items for each student, the best first."""
-        scores = np.empty((len(situation.students), len(self.classes)))
-        relevance(situation.mastery, situation.ready, self._start, self._class, scores)
-        p = situation.progress
+        scores, p = self._scores(situation), situation.progress
         return best_items(
             scores, self.classes, self.catalogue.hashes, situation.salts, p.shown, p.counts, FADING, ranks
         )
+
+    def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
+        """Return the probability that the next item is in each group of items, (n, G)."""
+        scores, p = self._scores(situation), situation.progress
+        others = np.full((len(scores), 1), -1, np.int32) if above is None else above
+        return shares_of_best(scores, self.classes, p.shown, p.counts, FADING, others, groups, size)
+
+    def _scores(self, situation: Situation) -> Doubles:
+        """Return the relevance of each class, (n, C)."""
+        scores = np.empty((len(situation.students), len(self.classes)))
+        relevance(situation.mastery, situation.ready, self._start, self._class, scores)
+        return scores
 
     def candidates(self, ready: Bools) -> Longs:
         """Return the numbers of the items that teach a ready skill."""

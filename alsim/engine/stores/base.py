@@ -118,6 +118,11 @@ class Store(ABC):
     def counters(self) -> dict[str, int]:
         """Return the shared counters by name. Those whose value is 0 may be left out."""
 
+    def read_counters(self, names: Sequence[str]) -> list[int]:
+        """Return the shared counters with some names, 0 for unknown ones."""
+        counters = self.counters()
+        return [counters.get(name, 0) for name in names]
+
     @abstractmethod
     def set_counters(self, counters: Mapping[str, int]) -> None:
         """Replace all shared counters."""

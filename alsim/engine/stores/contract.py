@@ -147,6 +147,10 @@ def check_counters(connect: Connect) -> None:
         counts = (("shown", 1), (f"item {k % 3}", 2), ("shown", 1))
         _require(store.commit(Commit(f"s{k}", 0, b"", counts=counts)), "a change may change counters")
     _require(store.counters() == {"shown": 20, "item 0": 8, "item 1": 6, "item 2": 6}, "counters add up")
+    _require(store.read_counters(["item 1", "unknown", "shown"]) == [6, 0, 20], "counters are read by name")
+    _require(store.read_counters([]) == [], "no counters may be read")
+    many = [f"item {k}" for k in range(1200)]
+    _require(sum(store.read_counters(many)) == 20, "many counters are read by name")
     store.set_counters({"new": 2**40, "shown": 5})
     _require(connect().counters() == {"new": 2**40, "shown": 5}, "set_counters replaces all counters")
     _require(store.commit(Commit("s0", 1, b"", counts=(("new", -1), ("shown", 1)))), "an addend may be negative")

@@ -69,6 +69,11 @@ class MemoryStore(Store):
         with self._lock:
             return dict(self._counters)
 
+    def read_counters(self, names: Sequence[str]) -> list[int]:
+        """Return the shared counters with some names, 0 for unknown ones."""
+        with self._lock:
+            return [self._counters.get(name, 0) for name in names]
+
     def set_counters(self, counters: Mapping[str, int]) -> None:
         """Replace all shared counters."""
         with self._lock:

@@ -128,6 +128,14 @@ class RedisStore(Store):
                 found[_name(name)] = found.get(_name(name), 0) + int(value)
         return {name: value for name, value in found.items() if value}
 
+    def read_counters(self, names: Sequence[str]) -> list[int]:
+        """Return the shared counters with some names, 0 for unknown ones."""
+        if not names:
+            return []
+        fields = [_bytes(name) for name in names]
+        shards = self._pipelined("HMGET", [(self._counters(k), *fields) for k in range(self._shards)])
+        return [sum(int(value or 0) for value in values) for values in zip(*shards, strict=True)]
+
     def set_counters(self, counters: Mapping[str, int]) -> None:
         """Replace all shared counters, by adding the differences in one script: changes by others meanwhile remain."""
         present = self.counters()

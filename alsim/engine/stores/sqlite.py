@@ -15,6 +15,8 @@ APPLICATION = 0x616C736D
 VERSION = 1
 """Version of the tables."""
 SYNCHRONOUS = ("normal", "full")
+MOST_NAMES = 500
+"""Largest number of names in a query."""
 TABLES = """
 CREATE TABLE IF NOT EXISTS students (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, state BLOB NOT NULL);
@@ -101,6 +103,19 @@ class SQLiteStore(Store):
         """Return the shared counters by name."""
         rows = self._reader.read(lambda execute: execute("SELECT name, value FROM counters").fetchall())
         return {_name(name): value for name, value in rows}
+
+    def read_counters(self, names: Sequence[str]) -> list[int]:
+        """Return the shared counters with some names, 0 for unknown ones: all at one moment."""
+        found: dict[str, int] = {}
+
+        def read(execute: Execute) -> None:
+            for begin in range(0, len(names), MOST_NAMES):
+                part = [_text(name) for name in names[begin : begin + MOST_NAMES]]
+                query = f"SELECT name, value FROM counters WHERE name IN ({', '.join('?' * len(part))})"
+                found.update((_name(name), value) for name, value in execute(query, part).fetchall())
+
+        self._reader.snapshot(read)
+        return [found.get(name, 0) for name in names]
 
     def set_counters(self, counters: Mapping[str, int]) -> None:
         """Replace all shared counters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alsim.models.student.ability import Ability, AbilityModel
+from alsim.models.student.alosi import AlosiModel
 from alsim.models.student.base import BaseStudentModel, StudentModel, Students
 from alsim.models.student.bkt import BKTModel
 from alsim.models.student.dkt import DKTModel
@@ -16,6 +17,7 @@ from alsim.models.student.pfa import PFAModel
 __all__ = [
     "Ability",
     "AbilityModel",
+    "AlosiModel",
     "BKTModel",
     "BaseStudentModel",
     "DKTModel",

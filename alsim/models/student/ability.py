@@ -137,6 +137,22 @@ class AbilityModel(BaseStudentModel):
             square += students["posterior"][:, k] * (node - mean) ** 2
         return Ability(mean, square)
 
+    def expected_reduction(self, students: Students, items: Longs) -> Doubles:
+        """Return the expected reduction of the variance of ability by an answer to each item (M,), (n, M), logits^2.
+
+            Cov(ability, P)^2 / (P (1 - P)), over the posterior of the student
+
+        It equals the variance of the posterior mean over both answers.
+        Source: van der Linden & Pashley (2000), Item selection and ability estimation in adaptive testing.
+        """
+        posterior, mean = students["posterior"], self.ability(students).mean
+        chance, covariance = np.zeros((2, len(posterior), len(items)))
+        for k, node in enumerate(self.nodes):
+            curve = self._by_node[k][items]
+            chance += posterior[:, k, None] * curve
+            covariance += (posterior[:, k] * (node - mean))[:, None] * curve
+        return np.asarray(covariance**2 / (chance * (1.0 - chance)))
+
     def _start(self, n: int) -> Students:
         """Return the prior of each student."""
         return {"posterior": np.tile(self.prior, (n, 1))}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from alsim.models.base import ModelError
 from alsim.models.student.items import Items
-from alsim.types import Bools, Codes, Doubles, Longs
+from alsim.types import Bools, Doubles, Longs
 
 Students = dict[str, NDArray[Any]]
 """State of n students: arrays by name, whose first axis is n. Rows may be copied, sliced and put in another order."""
@@ -70,6 +70,8 @@ class BaseStudentModel(ABC):
 
     kind: ClassVar[str]
     """Name of the model, a key of `alsim.models.student.files.KINDS`."""
+    partial_credit: ClassVar[bool] = False
+    """Whether answers may have scores between 0 and 1."""
 
     def __init__(self, items: Items) -> None:
         self.items = items
@@ -84,8 +86,11 @@ class BaseStudentModel(ABC):
         """Return the state of n students without responses."""
 
     @abstractmethod
-    def _update(self, students: Students, rows: Longs, items: Longs, correct: Codes) -> None:
-        """Update some rows (M,) of the state with one answer each: items (M,), and 0 or 1 (M,)."""
+    def _update(self, students: Students, rows: Longs, items: Longs, correct: Any) -> None:
+        """Update some rows (M,) of the state with one answer each: items (M,), and 0 or 1 (M,).
+
+        A model with `partial_credit` gets scores in [0, 1], float64.
+        """
 
     @abstractmethod
     def _chance(self, students: Students, items: Longs) -> Doubles:
@@ -123,14 +128,15 @@ class BaseStudentModel(ABC):
 
         students  state of n students, from `start`
         items     (n,) integers in [0, I); of a row that is not answered also -1
-        correct   (n,) 1 correct, 0 wrong, -1 not answered: the state stays, unless the model learns from contents
+        correct   (n,) 1 correct, 0 wrong, -1 not answered: the state stays, unless the model learns from contents; a
+                  model with `partial_credit` accepts scores in [0, 1]
         active    (n,) bool, True for the students whose row is read; None for all
 
         Raises ModelError for invalid arguments; the state is then unchanged.
         """
         n = self._count(students)
         rows = np.flatnonzero(_checked_active(active, n))
-        right = _checked_correct(correct, n, rows)
+        right = _checked_correct(correct, n, rows, partial=self.partial_credit)
         items_ = self._checked_items(items, (n,), rows, right == NOT_ANSWERED)
         answered = right != NOT_ANSWERED
         self._update(students, rows[answered], items_[answered], right[answered])
@@ -240,20 +246,26 @@ def _checked_active(active: ArrayLike | None, n: int) -> Bools:
     return mask
 
 
-def _checked_correct(correct: ArrayLike, n: int, rows: Longs) -> Codes:
-    """Return the answers of some rows. Raises ModelError for values other than 1, 0 and -1."""
+def _checked_correct(correct: ArrayLike, n: int, rows: Longs, *, partial: bool) -> NDArray[Any]:
+    """Return the answers of some rows: int8, or float64 for a model with partial credit.
+
+    Raises ModelError for values other than 1, 0 and -1, and the scores between 0 and 1 of partial credit.
+    """
     values = np.asarray(correct)
     if values.shape != (n,) or (values.dtype.kind not in "biuf" and n):
         raise ModelError(f"correct must be {n} numbers, one per student; got {values.dtype} of shape {values.shape}")
     chosen = values[rows]
     invalid = ~np.isin(chosen, (1, 0, NOT_ANSWERED))
+    if partial:
+        invalid &= ~((chosen >= 0) & (chosen <= 1))
     if invalid.any():
         place = int(np.argmax(invalid))
+        expected = "a score in [0, 1]" if partial else "1, 0"
         raise ModelError(
-            f"correct must be 1, 0 or -1 (not answered); got {chosen[place]} of student {rows[place]}: "
+            f"correct must be {expected} or -1 (not answered); got {chosen[place]} of student {rows[place]}: "
             "replace other values, or leave the student out with active="
         )
-    return chosen.astype(np.int8)
+    return chosen.astype(np.float64 if partial else np.int8)
 
 
 def parameters(

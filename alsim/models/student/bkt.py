@@ -111,7 +111,7 @@ class BKTModel(BaseStudentModel):
         """Return the state of new students (n,), whose p_init has the offset of their name."""
         offset = np.array([self.offsets.get(name, 0.0) for name in np.asarray(names, np.str_).tolist()])
         factor = np.exp(np.clip(offset, -2 * MAX_LOGIT, 2 * MAX_LOGIT))[:, None]
-        known, unknown = _normalized(self.p_init * factor, 1.0 - self.p_init)
+        known, unknown = normalized(self.p_init * factor, 1.0 - self.p_init)
         return {"known": known, "unknown": unknown}
 
     def place(self, students: Students, skills: Longs, mastery: Doubles) -> None:
@@ -122,7 +122,7 @@ class BKTModel(BaseStudentModel):
         known = np.maximum(students["known"][:, skills], mastery)
         raised = known > students["known"][:, skills]
         unknown = np.where(raised, 1.0 - known, students["unknown"][:, skills])
-        students["known"][:, skills], students["unknown"][:, skills] = _normalized(known, unknown)
+        students["known"][:, skills], students["unknown"][:, skills] = normalized(known, unknown)
 
     @staticmethod
     def compact(students: Students) -> Students:
@@ -145,12 +145,18 @@ class BKTModel(BaseStudentModel):
         for m in range(self.items.has.shape[1]):
             here = self.items.has[items, m]
             place = rows[here], self.items.members[items[here], m]
-            case = correct[here], items[here], m
+            case = items[here], m
             known, unknown = students["known"][place], students["unknown"][place]
-            joint_known, joint_unknown = known * self._if_known[case], unknown * self._if_unknown[case]
+            joint_known, joint_unknown = self._weighed(case, correct[here], known, unknown)
             possible = joint_known + joint_unknown > 0  # an impossible response leaves the probabilities unchanged
             known, unknown = np.where(possible, joint_known, known), np.where(possible, joint_unknown, unknown)
-            _transit(students, place, known, unknown, self._learn[case[1:]], self._forget[case[1:]])
+            _transit(students, place, known, unknown, self._learn[case], self._forget[case])
+
+    def _weighed(
+        self, case: tuple[Longs, int], correct: Any, known: Doubles, unknown: Doubles
+    ) -> tuple[Doubles, Doubles]:
+        """Return the weights of both states after answers (M,), given those before; `case` is item and place."""
+        return known * self._if_known[correct, *case], unknown * self._if_unknown[correct, *case]
 
     def _study(self, students: Students, rows: Longs, items: Longs) -> None:
         """Learn each unknown skill of a content with probability `p_content`."""
@@ -182,7 +188,7 @@ class BKTModel(BaseStudentModel):
 
 def _state(init: Doubles) -> Students:
     """Return the state in which each skill is known with a probability (n, K)."""
-    known, unknown = _normalized(init, 1.0 - init)
+    known, unknown = normalized(init, 1.0 - init)
     return {"known": known, "unknown": unknown}
 
 
@@ -191,11 +197,14 @@ def _transit(
 ) -> None:
     """Write the probabilities of both states at the next opportunity, given their weights (M,) at this one."""
     known, unknown = known * (1.0 - forget) + unknown * learn, known * forget + unknown * (1.0 - learn)
-    students["known"][place], students["unknown"][place] = _normalized(known, unknown)
+    students["known"][place], students["unknown"][place] = normalized(known, unknown)
 
 
-def _normalized(known: Doubles, unknown: Doubles) -> tuple[Doubles, Doubles]:
+def normalized(known: Doubles, unknown: Doubles) -> tuple[Doubles, Doubles]:
     """Return the probabilities of two states with these weights: the larger is exactly one minus the smaller."""
     smaller = np.minimum(known, unknown) / (known + unknown)
     larger = 1.0 - smaller
     return np.where(known <= unknown, smaller, larger), np.where(known <= unknown, larger, smaller)
+
+
+__all__ = ["BKTModel", "normalized"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -103,6 +104,20 @@ class EloModel(BaseStudentModel):
     def _chance(self, students: Students, items: Longs) -> Doubles:
         """Return the expected outcome."""
         return self._expected(students["rating"], np.arange(len(students["rating"]))[:, None], items)
+
+    def _mastery(self, students: Students) -> Doubles:
+        """Return the mean chance over the items of each skill; only changed ratings take the chance of their items."""
+        rating = students["rating"]
+
+        def chance(rows: Longs, items: Longs) -> Doubles:
+            return self._expected(rating, rows, items)
+
+        return self.items.mean_by_changed_skill(self._initial_mastery, rating != self.initial, chance)
+
+    @cached_property
+    def _initial_mastery(self) -> Doubles:
+        """Mastery of each skill before the first answer, (K,)."""
+        return np.asarray(super()._mastery(self._start(1))[0])
 
     def _expected(self, rating: Doubles, rows: Longs, items: Longs) -> Doubles:
         """Return the chance of a correct answer of some rows, in the common shape of `rows` and `items`."""

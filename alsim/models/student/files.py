@@ -25,6 +25,7 @@ ABOUT = "about"
 
 KINDS = {
     "bkt": "alsim.models.student.bkt:BKTModel",
+    "alosi": "alsim.models.student.alosi:AlosiModel",
     "irt": "alsim.models.student.ability:AbilityModel",
     "elo": "alsim.models.student.elo:EloModel",
     "glicko": "alsim.models.student.glicko:GlickoModel",

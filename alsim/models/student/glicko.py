@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -127,6 +128,22 @@ class GlickoModel(BaseStudentModel):
 
     def _chance(self, students: Students, items: Longs) -> Doubles:
         """Return the expected outcome, given the variances of the rating and of the difficulty."""
-        place = np.arange(len(students["rating"]))[:, None], self.items.skill[items]
+        return self._expected(students, np.arange(len(students["rating"]))[:, None], items)
+
+    def _mastery(self, students: Students) -> Doubles:
+        """Return the mean chance over the items of each skill; only changed ratings take the chance of their items."""
+        changed = (students["rating"] != self.initial) | (students["variance"] != self.initial_sd**2)
+        return self.items.mean_by_changed_skill(
+            self._initial_mastery, changed, lambda rows, items: self._expected(students, rows, items)
+        )
+
+    @cached_property
+    def _initial_mastery(self) -> Doubles:
+        """Mastery of each skill before the first answer, (K,)."""
+        return np.asarray(super()._mastery(self._start(1))[0])
+
+    def _expected(self, students: Students, rows: Longs, items: Longs) -> Doubles:
+        """Return the chance of a correct answer of some rows, in the common shape of `rows` and `items`."""
+        place = rows, self.items.skill[items]
         g = attenuation(students["variance"][place] + self.difficulty_sd[items] ** 2)
         return logistic(g * (students["rating"][place] - self.difficulty[items]))

@@ -1,0 +1,312 @@
+"""Logs of engines on disk, as `export_log` writes them: tables, arrays, candidate sets and their propensities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from alsim.datasets.engine_export import MODEL, read_kind
+from alsim.datasets.engine_schema import COLUMNS, LOG_VERSION, log_schema
+from alsim.datasets.manifest import MANIFEST, Count, DatasetError, FileEntry, TableEntry
+from alsim.datasets.shard_files import shard_file
+from alsim.datasets.store import check_file
+from alsim.datasets.tables import numpy_column
+from alsim.engine.catalogue import Catalogue
+from alsim.engine.decisions import Step, decisions
+from alsim.engine.models import EngineModel
+from alsim.engine.quiz import POLICY as QUIZ
+from alsim.engine.recommenders import Recommender, make_recommender
+from alsim.types import Doubles, Longs, describe, safe_repr
+from alsim.utils.arrow import InvalidTable, TableFile
+from alsim.utils.reading import reason
+
+RESTORE = "restore the file, or export the log again"
+ARRAYS = ("obs", "action", "reward", "terminated", "truncated", "learner_id", "episode", "step", "propensity", "time")
+"""Columns of the transitions that are NumPy arrays."""
+
+
+class EngineEntry(BaseModel):
+    """The engine: names, digests and settings."""
+
+    model_config = ConfigDict(strict=True)
+
+    policy: str
+    model: str
+    digest: str
+    catalogue: str
+    seed: int
+    threshold: float
+
+
+class LogTables(BaseModel):
+    """The tables."""
+
+    transitions: TableEntry
+    events: TableEntry
+    episodes: TableEntry
+
+
+class LogManifest(BaseModel):
+    """The keys of a manifest that readers rely on."""
+
+    model_config = ConfigDict(strict=True)
+
+    log_version: int
+    engine: EngineEntry
+    skills: list[str]
+    num_learners: Count
+    names: bool
+    session_gap: float
+    files: list[FileEntry]
+    tables: LogTables
+
+
+class EngineLog:
+    """Log of an engine: transitions, events and episodes, as Arrow tables and as NumPy arrays.
+
+    The arrays are `obs` (M, K), and `action`, `reward`, `terminated`, `truncated`, `learner_id`, `episode`, `step`,
+    `time` and `propensity` (M,) over the M interactions; propensity is NaN for an item that was not recommended.
+
+    path      directory of the dataset
+    manifest  content of its manifest.json
+    """
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        self.path, self.manifest = path, dict(manifest)
+
+    @cached_property
+    def transitions(self) -> pa.Table:
+        """Table with one row per interaction."""
+        return self._table("transitions")
+
+    @cached_property
+    def events(self) -> pa.Table:
+        """Table with one row per event."""
+        return self._table("events")
+
+    @cached_property
+    def episodes(self) -> pa.Table:
+        """Table with one row per session."""
+        return self._table("episodes")
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Items of the engine with the graph of their skills, for the numbers in the tables."""
+        names = {Path(entry["path"]).stem: self.path / entry["path"] for entry in self.manifest["files"]}
+        return Catalogue.read(names["catalogue"], names["skills"], inside=self.path)
+
+    @cached_property
+    def model(self) -> EngineModel:
+        """Student model of the engine. Raises DatasetError if the dataset does not have it."""
+        if not any(entry["path"] == MODEL for entry in self.manifest["files"]):
+            raise DatasetError(
+                f"{self.path} has no student model, because its parameters have names of students: export the log with "
+                "names=True (--names)"
+            )
+        return EngineModel(self.path / MODEL, self.catalogue)
+
+    def candidates(self, row: int) -> list[str]:
+        """Return the ids of the items among which that of an event was chosen, in the order of the catalogue.
+
+        row  row of `events` in which an item was shown
+
+        Raises DatasetError for another row, and for a decision in another catalogue than that of the dataset.
+        """
+        self._check_shown([row])
+        ready = np.zeros(len(self.manifest["skills"]), np.bool_)
+        ready[self.events.column("ready")[row].as_py()] = True
+        above = {*self._columns["item"][row - self._columns["rank"][row] : row].tolist()}
+        numbers = self._recommender(row).candidates(ready)
+        return [self.catalogue.items[k].id for k in numbers.tolist() if k not in above]
+
+    def probabilities(self, rows: ArrayLike) -> Doubles:
+        """Return the propensity of every item at some decisions, (n, I): given the items above, 0 for no candidate.
+
+        rows  rows of `events` in which items were shown, (n,)
+
+        The log is replayed with the student model of the dataset. The entry of the item that was shown is the logged
+        propensity. Raises DatasetError for other rows, and for decisions by another catalogue or student model than
+        those of the dataset; and EngineError for a policy that does not compute the propensities of all candidates.
+        """
+        wanted = np.asarray(rows, np.int64).reshape(-1)
+        self._check_shown(wanted.tolist())
+        found = np.zeros((len(wanted), len(self.catalogue)))
+        for learner in np.unique(self._columns["learner_id"][wanted]).tolist():
+            self._write_probabilities(learner, wanted, found)
+        return found
+
+    def _write_probabilities(self, learner: int, wanted: Longs, found: Doubles) -> None:
+        """Write the propensities at the decisions for one student."""
+        begin, end = map(int, np.searchsorted(self._columns["learner_id"], [learner, learner + 1]))
+        rank, first, steps = self._columns["rank"], list[int](), list[Step]()
+        placed, skills = self.events.column("placed"), self.manifest["skills"]
+        for row in range(begin, end):
+            time, item = float(self._columns["time"][row]), int(self._columns["item"][row])
+            if rank[row] > 0:
+                steps[-1].items.append(item)
+                continue
+            first.append(row)
+            if (values := placed[row].as_py()) is not None:
+                mastery = {skill: p for skill, p in zip(skills, values, strict=True) if p == p}
+                steps.append(Step([], time, placed=mastery))
+            else:
+                steps.append(Step([item], time, None if rank[row] == 0 else float(self._columns["credit"][row])))
+        places: dict[int, list[int]] = {}
+        for place in np.flatnonzero(self._columns["learner_id"][wanted] == learner).tolist():
+            places.setdefault(int(wanted[place] - rank[wanted[place]]), []).append(place)
+        settings, groups = self.manifest["engine"], np.arange(len(self.catalogue))
+        names = [self.learner_name(learner)]
+        students = self.model.new_students(names)
+        for number, situation in decisions(self.model, students, steps, settings["threshold"], settings["seed"]):
+            for place in places.get(first[number], ()):
+                row = int(wanted[place])
+                above = np.array([[*self._columns["item"][row - rank[row] : row], -1]], np.int32)
+                found[place] = self._recommender(row).shares(situation, groups, len(groups), above)[0]
+
+    def learner_name(self, learner: int) -> str:
+        """Return the name of a student, "" if the dataset has no names. Raises DatasetError for an unknown number."""
+        begin, end = map(int, np.searchsorted(self._columns["learner_id"], [learner, learner + 1]))
+        if begin == end:
+            raise DatasetError(f"{self.path} has no events of the student {learner!r}: use a number in learner_id")
+        return str(self.events.column("learner_name")[begin].as_py()) if self.manifest["names"] else ""
+
+    # ── columns ─────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Columns of the transitions as NumPy arrays."""
+        return {name: _column(self.transitions, name) for name in ARRAYS}
+
+    @cached_property
+    def next_obs(self) -> NDArray[Any]:
+        """Mastery after each interaction, (M, K) float32."""
+        obs, keys = self.arrays["obs"], ("learner_id", "episode")
+        final = [_column(self.episodes, name) for name in (*keys, "total_steps")]
+        is_last = np.ones(len(obs), np.bool_)
+        is_last[:-1] = np.logical_or.reduce([np.diff(self.arrays[name]) != 0 for name in keys])
+        following = np.empty_like(obs)
+        following[:-1] = obs[1:]
+        following[is_last] = numpy_column(self.episodes, "final_obs")[final[2] > 0]
+        return following
+
+    @cached_property
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """Columns of the events that candidates and propensities need; rank -1 is an interaction."""
+        names = "learner_id", "item", "rank", "credit", "time"
+        return {name: _column(self.events, name, -1) for name in names}
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        """Return one of the NumPy arrays. Raises AttributeError for another name."""
+        if name in ARRAYS:
+            return self.arrays[name]
+        raise AttributeError(
+            f"an EngineLog has the tables {', '.join(COLUMNS)} and the arrays {', '.join(ARRAYS)}; got {name!r}"
+        )
+
+    def __len__(self) -> int:
+        """Return the number of interactions M."""
+        return int(self.manifest["tables"]["transitions"]["rows"])
+
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the numbers of students, sessions and interactions, and the path."""
+        sessions = self.manifest["tables"]["episodes"]["rows"]
+        counts = f"{self.manifest['num_learners']:,} students, {sessions:,} sessions, {len(self):,} interactions"
+        return f"EngineLog({counts}, {describe(str(self.path))})"
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+    def _check_shown(self, rows: Sequence[int]) -> None:
+        """Raise DatasetError unless items were shown in rows of events, by catalogue and model of the dataset."""
+        settings, rank = self.manifest["engine"], self._columns["rank"]
+        for row in rows:
+            if not 0 <= row < len(rank) or rank[row] < 0:
+                raise DatasetError(
+                    f"row {row} of the events of {self.path} is no item that was shown: use a row with a rank"
+                )
+            if (policy := self.events.column("policy")[row].as_py()) == QUIZ:
+                raise DatasetError(
+                    f"row {row} of the events of {self.path} was chosen by a {policy}, and not by the policy of the "
+                    "engine: only the propensities of the items that were shown are known"
+                )
+            for name, key in (("catalogue", "catalogue"), ("model", "digest")):
+                if (digest := self.events.column(name)[row].as_py()) != settings[key]:
+                    raise DatasetError(
+                        f"row {row} of the events of {self.path} was decided with the {name} {digest}, and the dataset "
+                        f"has {settings[key]}: only the propensities of the items that were shown are known"
+                    )
+
+    def _recommender(self, row: int) -> Recommender:
+        """Return the recommender that decided in a row of events."""
+        name = str(self.events.column("policy")[row].as_py())
+        if name not in self._recommenders:
+            self._recommenders[name] = make_recommender(name, self.catalogue)
+        return self._recommenders[name]
+
+    @cached_property
+    def _recommenders(self) -> dict[str, Recommender]:
+        return {}
+
+    def _table(self, name: str) -> pa.Table:
+        """Return a table, after a validation of its columns. Raises DatasetError, which names the file."""
+        schema = log_schema(name, len(self.manifest["skills"]), self.manifest["names"])
+        parts = []
+        for shard in self.manifest["tables"][name]["shards"]:
+            file = shard_file(self.path, shard)
+            try:
+                with TableFile(file, inside=self.path, kind="parquet") as stored:
+                    if stored.num_rows != shard["rows"] or stored.schema.names != schema.names:
+                        raise InvalidTable(f"its rows or columns are not those of the manifest and of {name}")
+                    parts.append(stored.read().cast(schema))
+            except (OSError, InvalidTable, pa.ArrowException) as error:
+                raise DatasetError(f"{file} cannot be read: {reason(error)}; {RESTORE}") from None
+        return pa.concat_tables(parts).unify_dictionaries()
+
+
+def _column(table: pa.Table, name: str, missing: float = float("nan")) -> NDArray[Any]:
+    """Return a column as a NumPy array; nulls become `missing`."""
+    column = table.column(name)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8()) if column.null_count else column
+    return numpy_column(pa.table({name: column.fill_null(missing) if column.null_count else column}), name)
+
+
+def load_log(path: str | Path, *, verify: bool = False) -> EngineLog:
+    """Open a dataset that `export_log` (`alsim engine export --out`) wrote.
+
+    path    directory of the dataset
+    verify  compare every file with the SHA-256 in the manifest, not only its size
+
+    Returns an EngineLog, which reads its tables on first use. Raises DatasetError, which names the file, if the
+    directory holds no such dataset, if it has another version, or if a file is missing or changed.
+    """
+    directory = Path(path)
+    manifest = read_kind(directory)
+    if manifest is None:
+        raise DatasetError(f"{directory} holds no log of an engine; alsim engine export --out writes one")
+    if (version := manifest.get("log_version")) != LOG_VERSION:
+        raise DatasetError(
+            f"{directory / MANIFEST} has log version {short(version)}; this version of alsim reads {LOG_VERSION}; "
+            "export the log again"
+        )
+    try:
+        LogManifest.model_validate(manifest)
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise DatasetError(
+            f"{directory / MANIFEST} is not a valid manifest: {key}: {error.errors()[0]['msg']}; {RESTORE}"
+        ) from None
+    for entry in [*manifest["files"], *(shard for table in manifest["tables"].values() for shard in table["shards"])]:
+        check_file(directory, entry, verify)
+    return EngineLog(directory, manifest)
+
+
+__all__ = ["EngineLog", "load_log"]

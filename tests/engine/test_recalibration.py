@@ -1,0 +1,299 @@
+"""Recalibration: models fitted to the log recover the truth, and other processes on the store use them."""
+
+import json
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+
+from alsim.engine import AdaptiveEngine, EngineError, StoreError
+from alsim.engine.calibration import ENOUGH
+from alsim.models.student import BKTModel, EloModel
+
+SKILLS = ("s0", "s1", "s2")
+GRAPH = {skill: [] for skill in SKILLS}
+NUM = 24
+RANDOM = np.random.default_rng(3)
+TRUE = RANDOM.normal(size=NUM)
+EXPERT = TRUE + 0.8 + 0.5 * RANDOM.normal(size=NUM)  # the expert finds all items too difficult
+ITEMS = [
+    {"id": f"q{i}", "skills_taught": [SKILLS[i % 3]], "skills_assessed": [SKILLS[i % 3]], "difficulty": EXPERT[i]}
+    for i in range(NUM)
+]
+MODELS = ("bkt", "irt", "elo", "glicko")
+
+
+def filled(model, students=60, each=8, store="memory", seed=5):
+    """Return an engine with responses of students whose abilities are N(0, 1)."""
+    engine, random = AdaptiveEngine(GRAPH, ITEMS, model=model, store=store), np.random.default_rng(seed)
+    for s in range(students):
+        theta = random.normal()
+        for i in random.choice(NUM, each, replace=False).tolist():
+            correct = bool(random.random() < 1 / (1 + np.exp(TRUE[i] - theta)))
+            engine.process_response(f"student {s}", f"q{i}", correct, time=1.0 + s)
+    return engine
+
+
+def difficulties(model):
+    """Return the difficulty of each question: where the curve is one half."""
+    found = {str(name): k for k, name in enumerate(model.items.names)}
+    rows = [found[f"q{i}"] for i in range(NUM)]
+    if hasattr(model, "difficulty"):
+        return model.difficulty[rows]
+    return np.array([np.interp(0.5, model.curves[k], model.nodes) for k in rows])
+
+
+def rmse(values):
+    return np.sqrt(((values - TRUE) ** 2).mean())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_report_and_the_forecasts(model):
+    engine = filled(model)
+    before = engine.digest
+    report = engine.recalibrate(held_out=0.5)
+    assert (report.students, report.responses) == (60, 480)
+    assert report.items == (3 if model == "bkt" else NUM) == report.items_total
+    assert 20 <= report.held_out_students <= 40
+    assert report.held_out_responses == 8 * report.held_out_students
+    assert report.change == pytest.approx(report.log_loss_after - report.log_loss_before)
+    assert report.change < 0 < report.change_se  # the expert was wrong by 0.8 logits
+    assert (report.digest_before, report.digest) == (before, engine.digest)
+    assert before != engine.digest
+    assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
+
+
+@pytest.mark.parametrize("model", ["irt", "elo", "glicko"])
+def test_difficulties_move_towards_the_truth(model):
+    engine = filled(model)
+    assert rmse(EXPERT) > 0.8
+    engine.recalibrate(held_out=0)
+    assert rmse(difficulties(engine.model.model)) < 0.8 * rmse(EXPERT)
+
+
+@pytest.mark.ci
+def test_items_with_enough_responses_are_calibrated_without_the_expert():
+    """About 400 responses per item: standard errors of about 0.15 logits, so that 0.3 is far outside."""
+    assert ENOUGH <= 300
+    engine = filled("irt", students=1_200)
+    engine.recalibrate(held_out=0)
+    assert rmse(difficulties(engine.model.model)) < 0.3
+
+
+def test_the_parameters_of_bkt_move_towards_the_truth():
+    graph, items = {"s": []}, [{"id": "q", "skills_assessed": ["s"]}]
+    engine, random = AdaptiveEngine(graph, items), np.random.default_rng(0)
+    for s in range(150):
+        known = random.random() < 0.7
+        for _ in range(6):
+            engine.process_response(f"{s}", "q", bool(random.random() < (0.95 if known else 0.1)))
+            known = known or random.random() < 0.02
+    engine.recalibrate(held_out=0)
+    model = engine.model.model
+    assert model.p_init[0] == pytest.approx(0.7, abs=0.12)
+    assert model.p_learn[0] < 0.06
+    assert model.p_slip[0] < 0.09
+    assert model.p_guess[0] < 0.17
+
+
+def test_what_has_no_responses_keeps_its_parameters():
+    for model in ("bkt", "irt", "elo", "glicko"):
+        engine = AdaptiveEngine(GRAPH, ITEMS, model=model)
+        old = {name: values.copy() for name, values in engine.model.model.arrays().items()}
+        for s in range(4):
+            engine.process_response(f"{s}", "q0", s > 0)
+        engine.recalibrate(held_out=0)
+        new = engine.model.model.arrays()
+        name = {"bkt": "p_init", "irt": "curves"}.get(model, "difficulty")
+        assert not np.array_equal(old[name][0], new[name][0])
+        np.testing.assert_array_equal(old[name][1:], new[name][1:])
+
+
+def test_all_states_follow_from_the_log_under_the_new_model():
+    for replay in (False, True):
+        engine = filled("bkt", students=10)
+        engine.recalibrate(replay=replay)
+        fresh = AdaptiveEngine(GRAPH, ITEMS, model=engine.model.model, store=engine.store)
+        states = {name: engine.store.load(name).state for name in engine.students()}
+        assert all(engine._codec.is_current(state) == replay for state in states.values())
+        assert [fresh.mastery(name) for name in states] == [engine.mastery(name) for name in states]
+
+
+# ── other processes ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_engines_on_the_store_use_the_new_model(model, tmp_path):
+    address = f"sqlite:{tmp_path / 'store.db'}"
+    engine = filled(model, students=30, store=address)
+    old = AdaptiveEngine(GRAPH, ITEMS, model=model, store=address)
+    assert engine.recalibrate().is_stored
+    new = AdaptiveEngine(GRAPH, ITEMS, model=model, store=address)
+    assert new.digest == engine.digest != old.digest
+    assert new.mastery("student 3") == engine.mastery("student 3") != old.mastery("student 3")
+
+    old.process_response("student 3", "q1", True)  # by the old model: the new one must not read its state
+    assert not engine._codec.is_current(engine.store.load("student 3").state)
+    found = engine.mastery("student 3")
+    engine.replay()
+    assert engine._codec.is_current(engine.store.load("student 3").state)
+    assert engine.mastery("student 3") == found
+
+    assert old.refresh()
+    assert not old.refresh()
+    assert old.digest == engine.digest
+    other = AdaptiveEngine(GRAPH, ITEMS, model="elo" if model != "elo" else "bkt", store=address)
+    assert other.digest != engine.digest  # a model that was not recalibrated is used as it is
+    assert not other.refresh()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_larger_catalogue_keeps_what_was_learnt(model):
+    engine = filled(model, students=30)
+    engine.recalibrate(held_out=0)
+    extra = [{"id": "new", "skills_assessed": ["s0", "other"], "difficulty": 1.5}]
+    if model == "glicko":
+        extra[0]["skills_assessed"] = ["other"]
+    graph = GRAPH | {"other": []}
+    default = AdaptiveEngine(graph, ITEMS + extra, model=model).model.model
+    larger = AdaptiveEngine(graph, extra + ITEMS, model=model, store=engine.store).model.model
+    if model == "bkt":
+        found = dict(zip(larger.items.skills.tolist(), larger.p_init.tolist(), strict=True))
+        learnt = dict(zip(engine.model.model.items.skills.tolist(), engine.model.model.p_init.tolist(), strict=True))
+        assert found == learnt | {"other": 0.3}
+        return
+    np.testing.assert_array_equal(difficulties(larger), difficulties(engine.model.model))
+    name = "curves" if model == "irt" else "difficulty"
+    of_new = [m.arrays()[name][m.items.names.tolist().index("new")] for m in (default, larger)]
+    np.testing.assert_array_equal(*of_new)
+
+
+def _mastery(address, queue):
+    queue.put(AdaptiveEngine(GRAPH, ITEMS, model="irt", store=address).mastery("student 1"))
+
+
+@pytest.mark.ci
+def test_another_process_has_the_same_mastery(tmp_path):
+    address = f"sqlite:{tmp_path / 'store.db'}"
+    engine = filled("irt", students=20, store=address)
+    engine.recalibrate()
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_mastery, args=(address, queue))
+    process.start()
+    assert queue.get(timeout=120) == engine.mastery("student 1")
+    process.join()
+
+
+def test_threads_use_one_model_for_each_event():
+    """While the model changes, every state that counts as current is that of a replay under its model."""
+    engine = filled("bkt", students=3)
+    models = [BKTModel(engine.model.model.items, p) for p in (0.2, 0.5)]
+    stop, errors = threading.Event(), []
+
+    def respond(k):
+        random = np.random.default_rng(k)
+        try:
+            while not stop.is_set():
+                student = f"student {random.integers(3)}"
+                engine.process_response(student, f"q{random.integers(NUM)}", bool(random.integers(2)))
+                engine.recommend(student, 1)
+        except Exception as error:  # noqa: BLE001  # it is raised again below
+            errors.append(error)
+
+    threads = [threading.Thread(target=respond, args=(k,)) for k in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(20):
+        engine.recalibrate(held_out=0, refit=lambda log, model, turn=turn: models[turn % 2])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for name in engine.students():
+        state = engine.store.load(name).state
+        if engine._codec.is_current(state):
+            engine.replay()
+            assert engine.store.load(name).state == state
+
+
+# ── arguments and errors ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_dry_run_changes_nothing():
+    engine = filled("elo", students=10)
+    before, notes = engine.digest, engine.store.read_note("model")
+    report = engine.recalibrate(dry_run=True)
+    assert report.digest != before == engine.digest == report.digest_before
+    assert not report.is_stored
+    assert engine.store.read_note("model") is notes is None
+
+
+def test_another_fit():
+    engine = filled("elo", students=10)
+
+    def refit(log, model):
+        assert len(log) == 80
+        return EloModel(model.items, 0.25)
+
+    report = engine.recalibrate(held_out=0, refit=refit)
+    assert (report.change, report.held_out_students) == (None, 0)
+    assert (engine.model.model.difficulty == 0.25).all()
+    with pytest.raises(EngineError, match="refit must return a StudentModel; got"):
+        engine.recalibrate(held_out=0, refit=lambda log, model: 3)
+
+
+def test_an_empty_log():
+    engine = AdaptiveEngine(GRAPH, ITEMS)
+    engine.recommend("ada")
+    with pytest.raises(EngineError, match=r"^the log has no responses .* call recalibrate after process_response$"):
+        engine.recalibrate()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan"), "half", True])
+def test_invalid_shares(share):
+    with pytest.raises(EngineError, match=r"held_out must be a share of the students in \[0, 1\); got"):
+        filled("elo", students=1).recalibrate(held_out=share)
+
+
+def test_a_model_of_another_class_needs_a_function():
+    class Own:
+        """A student model of a user."""
+
+        def __init__(self, model):
+            self.inner, self.items = model, model.items
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    engine = AdaptiveEngine(GRAPH, ITEMS, model=Own(AdaptiveEngine(GRAPH, ITEMS).model.model))
+    engine.process_response("ada", "q0", True)
+    with pytest.raises(EngineError, match="cannot be fitted again: make an engine with another model, or pass refit="):
+        engine.recalibrate(held_out=0)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 2}', "nonsense"])
+def test_a_damaged_pointer(text):
+    engine = filled("elo", students=2)
+    engine.store.write_note("model", text)
+    with pytest.raises(StoreError, match="damaged note 'model': recalibrate again"):
+        AdaptiveEngine(GRAPH, ITEMS, model="elo", store=engine.store)
+
+
+def test_a_damaged_model(monkeypatch):
+    monkeypatch.setattr("alsim.engine.stored_model.WAIT", 0.0)
+    engine = filled("elo", students=2)
+    engine.recalibrate(held_out=0)
+    engine.store.write_note("model-0", "AAAA")
+    with pytest.raises(StoreError, match="damaged student model"):
+        AdaptiveEngine(GRAPH, ITEMS, model="elo", store=engine.store)
+
+
+def test_the_next_model_does_not_replace_the_current_one_while_it_is_read():
+    engine = filled("elo", students=4)
+    slots = []
+    for p in (0.1, 0.2, 0.3):
+        engine.recalibrate(held_out=0, refit=lambda log, model, p=p: EloModel(model.items, p))
+        slots.append(json.loads(engine.store.read_note("model"))["slot"])
+    assert slots == ["model-0", "model-1", "model-0"]
