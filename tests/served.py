@@ -30,9 +30,9 @@ CATALOGUE = [
 ]
 
 
-def make_engine(address: str = "memory") -> AdaptiveEngine:
+def make_engine(address: Any = "memory", **options: Any) -> AdaptiveEngine:
     """Return a small engine with a store."""
-    return AdaptiveEngine(GRAPH, CATALOGUE, store=address)
+    return AdaptiveEngine(GRAPH, CATALOGUE, store=address, **options)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def warm_up(engine: AdaptiveEngine) -> None:
         numbers = (engine.catalogue.is_question == is_question).nonzero()[0].tolist()
         for number in numbers[:1]:
             correct = 1 if is_question else NOT_ANSWERED
-            engine._interact(STUDENT, Stored(1, changes[0].state), number, correct, None, None)
+            engine._interact(STUDENT, Stored(1, changes[0].state), number, correct, None, None, None)
 
 
 __all__ = ["warm_up"]

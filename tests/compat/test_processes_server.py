@@ -178,6 +178,10 @@ def test_two_workers_are_one_server(address):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stop_finishes_the_requests_that_have_begun(tmp_path, workers):
     with Processes(f"sqlite:{tmp_path}/students.sqlite", workers, ALSIM_API_KEY=KEY) as server:
+        lines = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+        assert str(server.port) in lines
+        assert KEY not in lines
+        assert httpx.get(f"{server.url}/v1/students/anna").status_code == 401
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.putrequest("POST", "/v1/students/anna/responses")
         for name, value in (("Content-Type", "application/json"), ("X-API-Key", KEY)):
@@ -202,34 +206,23 @@ def test_a_stop_finishes_the_requests_that_have_begun(tmp_path, workers):
         assert len(found.json()["events"]) == 1
 
 
-def test_the_key_is_in_no_command_line(tmp_path):
-    with Processes(f"sqlite:{tmp_path}/students.sqlite", 2, ALSIM_API_KEY=KEY) as server:
-        assert httpx.get(f"{server.url}/v1/students/anna").status_code == 401
-        lines = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
-        assert str(server.port) in lines
-        assert KEY not in lines
-
-
-def test_workers_end_when_only_their_supervisor_is_killed(tmp_path):
-    """They would keep the port, so that the server could not start again."""
-    with Processes(f"sqlite:{tmp_path}/students.sqlite", 2) as server:
-        os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait(60)
-        until(lambda: not accepts(server.port), 60)
-        server.process.communicate(timeout=60)
-        server.start()
-        assert httpx.get(f"{server.url}/health").status_code == 200
-
-
-def test_a_worker_that_is_killed_is_replaced(tmp_path):
+def test_killed_workers_are_replaced_and_those_of_a_killed_supervisor_end(tmp_path):
+    """Otherwise they would keep the port, so that the server could not start again."""
     with Processes(f"sqlite:{tmp_path}/students.sqlite", 2) as server:
         httpx.post(f"{server.url}/v1/students/anna/responses", json=ANSWER)
+        until(lambda: len(workers_of(server)) == 2)
         first = workers_of(server)
         os.kill(first[0], signal.SIGKILL)
         until(lambda: len(set(workers_of(server)) - set(first)) == 1)
         for _ in range(20):
             assert answered(server)
         assert len(httpx.get(f"{server.url}/v1/students/anna").json()["events"]) == 1
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait(60)
+        until(lambda: not accepts(server.port), 60)
+        server.process.communicate(timeout=60)
+        server.start()
+        assert httpx.get(f"{server.url}/health").status_code == 200
 
 
 def answered(server):

@@ -71,10 +71,12 @@ def test_the_routes_do_what_the_engine_does(client, student):
     expected = [found.to_dict() for found in twin.recommend(name, 2, time=100)]
     assert made.status_code == 200
     assert made.json() == {"student": name, "recommendations": expected}
-    done = client.post(f"{student}/responses", json={**ANSWER, "seconds": 12.5, "time": 101})
-    assert done.json() == twin.process_response(name, "count-1", True, seconds=12.5, time=101)._asdict()
-    done = client.post(f"{student}/contents", json={"item": "video", "seconds": 60, "time": 102})
-    assert done.json() == twin.process_content(name, "video", seconds=60, time=102)._asdict()
+    done = client.post(f"{student}/responses", json={**ANSWER, "seconds": 12.5, "satisfaction": -2, "time": 101})
+    assert (
+        done.json() == twin.process_response(name, "count-1", True, seconds=12.5, satisfaction=-2, time=101)._asdict()
+    )
+    done = client.post(f"{student}/contents", json={"item": "video", "seconds": 60, "satisfaction": 4.5, "time": 102})
+    assert done.json() == twin.process_content(name, "video", seconds=60, satisfaction=4.5, time=102)._asdict()
     assert client.get(student).json() == json.loads(json.dumps(twin.export(name)))
     short = client.get(f"{student}?events=false").json()
     assert short == {key: value for key, value in twin.export(name).items() if key != "events"}
@@ -93,6 +95,32 @@ def test_recommend_has_defaults(client, student):
 def test_answers_may_be_numbers(client, student, correct):
     assert client.post(f"{student}/responses", json={"item": "count-1", "correct": correct}).status_code == 200
     assert client.get(student).json()["events"][0]["correct"] == 1
+
+
+def test_scores_are_for_models_with_partial_credit(student):
+    with client_of(create_app(make_engine(model="alosi"))) as client:
+        send = lambda score: client.post(f"{student}/responses", json={"item": "count-1", "correct": score})  # noqa: E731
+        assert [send(score).status_code for score in (0.25, True, 0)] == [200] * 3
+        assert [event["correct"] for event in client.get(student).json()["events"]] == [0.25, 1, 0]
+        for score in (-0.1, 1.1, "0.5", None):
+            assert "correct of the body" in error_of(send(score), 422)
+
+
+def test_a_recalibrated_model_is_used_without_a_restart(monkeypatch, tmp_path):
+    """Another engine on the same store has fitted the model again."""
+    monkeypatch.setattr(routes, "REFRESH_SECONDS", 0.05)
+    address = f"sqlite:{tmp_path}/students.sqlite"
+    with client_of(create_app(make_engine(address), close_engine=True)) as client:
+        other = make_engine(address)
+        for k in range(40):
+            for i in range(4):
+                other.process_response(f"s{k}", "count-1", (k + i) % 4 > 0)
+        before = client.get("/v1/students/s0?events=false").json()
+        other.recalibrate()
+        assert other.digest != before["model"]
+        until(lambda: client.get("/v1/students/s0?events=false").json()["model"] == other.digest)
+        assert client.get("/v1/students/s0?events=false").json()["mastery"] == other.mastery("s0")
+        other.close()
 
 
 def test_a_repeated_key_has_one_effect(client, student):
@@ -324,7 +352,7 @@ def test_a_client_that_leaves_in_its_body_changes_nothing(client, student):
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ("", "the body lacks 'item'; expected item, correct, seconds, time"),
+        ("", "the body lacks 'item'; expected item, seconds, satisfaction, time, correct"),
         ("{}", "the body lacks 'item'"),
         ('{"item": "count-1"}', "the body lacks 'correct'"),
         ('{"item": "count-1", "correct": true', "the body must be a JSON object in UTF-8; it cannot be read"),
@@ -347,18 +375,19 @@ def test_a_client_that_leaves_in_its_body_changes_nothing(client, student):
         ('{"item": "count-1", "correct": true, "student": "eve"}', "the body has the unknown key 'student'"),
         *(
             (f'{{"item": "count-1", "correct": true, "{key}": {value}}}', sentence)
-            for key in ("seconds", "time")
+            for key in ("seconds", "time", "satisfaction")
             for value, sentence in (
                 ("NaN", "NaN is no number of JSON"),
                 ("Infinity", "Infinity is no number of JSON"),
                 ("-Infinity", "-Infinity is no number of JSON"),
                 ("1e999", f"{key} of the body: "),
-                ("-1", f"{key} of the body: input should be greater than or equal to 0; got -1"),
                 ('"3"', f"{key} of the body: input should be a valid number; got '3'"),
                 ("true", f"{key} of the body: input should be a valid number"),
                 ("1" * 5000, "the body must be a JSON object in UTF-8; it cannot be read"),
             )
         ),
+        ('{"item": "count-1", "correct": true, "time": -1}', "time of the body: input should be greater than or equal"),
+        ('{"item": "count-1", "correct": true, "seconds": -1}', "seconds of the body: input should be greater than"),
         ('{"item": "count-1", "correct": true, "time": 1700000000000}', "time of the body: input should be less than"),
         (f'{{"item": "count-1", "correct": true, "time": {10**400}}}', "time of the body: "),
     ],

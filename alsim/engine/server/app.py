@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,7 +72,8 @@ def create_app(
     threads       number of threads that call the engine and wait for its store
     close_engine  True to close the engine when the server stops
 
-    The engine is warmed up before the first request. Raises EngineError for an invalid key, MissingExtra without the
+    The engine is warmed up before the first request, and uses a student model that another process has recalibrated
+    some seconds after it. Raises EngineError for an invalid key, MissingExtra without the
     extra `server`.
     """
     metrics = Metrics()
@@ -80,7 +82,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
         warm_up(engine)
+        refreshing = asyncio.create_task(routes.refresh())
         yield
+        refreshing.cancel()
         routes.close()
         if close_engine:
             engine.close()

@@ -26,7 +26,8 @@ def _as_integer(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Answer = Annotated[bool, BeforeValidator(_as_bool), WithJsonSchema({"enum": [True, False, 1, 0]})]
+Correct = Annotated[bool, BeforeValidator(_as_bool), WithJsonSchema({"enum": [True, False, 1, 0]})]
+Score = Annotated[bool | Annotated[float, Ge(0), Le(1)], BeforeValidator(_as_bool)]
 Seconds = Annotated[float, Ge(0)]
 Moment = Annotated[float, Ge(0), Lt(LATEST)]
 Ranks = Annotated[int, Ge(1), Le(MOST_RECOMMENDED), BeforeValidator(_as_integer)]
@@ -45,21 +46,33 @@ class RecommendRequest(Request):
     time: Moment | None = Field(None, description="Time of the decision, seconds since 1970; null is now.")
 
 
-class ContentRequest(Request):
+class EventRequest(Request):
+    """Event of a student."""
+
+    item: str = Field(description="Id of an item of the catalogue.")
+    seconds: Seconds | None = Field(None, description="Time that the student took, seconds; null if unknown.")
+    satisfaction: float | None = Field(None, description="Rating of the student, on any scale; null without one.")
+    time: Moment | None = Field(None, description="Time of the event, seconds since 1970; null is now.")
+
+
+class ContentRequest(EventRequest):
     """Content that a student has studied."""
 
     item: str = Field(description="Id of a content of the catalogue.", json_schema_extra={"format": "content"})
-    seconds: Seconds | None = Field(None, description="Time spent, seconds; null if unknown.")
-    time: Moment | None = Field(None, description="Time of the event, seconds since 1970; null is now.")
 
 
-class ResponseRequest(Request):
+class ResponseRequest(EventRequest):
     """Answer of a student to a question."""
 
     item: str = Field(description="Id of a question of the catalogue.", json_schema_extra={"format": "question"})
-    correct: Answer = Field(description="True for a correct answer; 1 and 0 are accepted.")
-    seconds: Seconds | None = Field(None, description="Response time, seconds; null if unknown.")
-    time: Moment | None = Field(None, description="Time of the event, seconds since 1970; null is now.")
+    correct: Correct = Field(description="True for a correct answer; 1 and 0 are accepted.")
+
+
+class ScoreRequest(EventRequest):
+    """Answer of a student to a question, for a student model with partial credit."""
+
+    item: str = Field(description="Id of a question of the catalogue.", json_schema_extra={"format": "question"})
+    correct: Score = Field(description="True, False, or a score from 0 to 1.")
 
 
 class RecommendedItem(BaseModel):
@@ -172,6 +185,7 @@ __all__ = [
     "RecommendRequest",
     "Recommendations",
     "ResponseRequest",
+    "ScoreRequest",
     "Student",
     "read_body",
 ]

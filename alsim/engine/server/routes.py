@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from alsim.engine.checks import LONGEST_NAME
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import EngineError, StoreError
-from alsim.engine.server.bodies import Body, ContentRequest, RecommendRequest, ResponseRequest, read_body
+from alsim.engine.server.bodies import Body, ContentRequest, RecommendRequest, ResponseRequest, ScoreRequest, read_body
 from alsim.engine.server.boundary import decoded, encoded
 from alsim.engine.server.metrics import CONTENT_TYPE, Metrics
 from alsim.utils.optional import require
@@ -22,11 +23,15 @@ else:
 
 HEALTH_SECONDS = 2.0
 """Time that the store has to answer a check, seconds."""
+REFRESH_SECONDS = 10.0
+"""Time between two checks for a new student model, seconds."""
 NAME = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "format": "printable"}
 """Schema of the name of a student: characters that `str.isprintable` accepts."""
 KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
 """Pattern of idempotency keys: printable ASCII characters, without spaces at the ends, which HTTP removes."""
 Result = TypeVar("Result")
+
+log = logging.getLogger("alsim.engine.server")
 
 
 StudentName = Annotated[
@@ -64,6 +69,8 @@ class Routes:
         self.checks = ThreadPoolExecutor(1, "health")
         # A store in memory does not wait, and a thread would add 0.3 ms to each of its calls, which take as long. Other
         # stores wait, up to 30 s for a file that is locked, and must not stop the answers to other requests meanwhile.
+        self.response_kind: type[ResponseRequest | ScoreRequest]
+        self.response_kind = ScoreRequest if engine.model.partial_credit else ResponseRequest
         self._is_direct = engine.store.kind == "memory"
 
     async def recommend(self, request: fastapi.Request, student: StudentName) -> fastapi.Response:
@@ -80,11 +87,17 @@ class Routes:
         self, request: fastapi.Request, student: StudentName, idempotency_key: Key = None
     ) -> fastapi.Response:
         """Log the answer to a question, and update what is known of the student."""
-        name, body = decoded(student), await _body(request, ResponseRequest)
+        name, body = decoded(student), await _body(request, self.response_kind)
 
         def call() -> bytes:
             done = self.engine.process_response(
-                name, body.item, body.correct, key=idempotency_key, time=body.time, seconds=body.seconds
+                name,
+                body.item,
+                body.correct,
+                key=idempotency_key,
+                time=body.time,
+                seconds=body.seconds,
+                satisfaction=body.satisfaction,
             )
             return encoded(done._asdict())
 
@@ -98,7 +111,12 @@ class Routes:
 
         def call() -> bytes:
             done = self.engine.process_content(
-                name, body.item, key=idempotency_key, time=body.time, seconds=body.seconds
+                name,
+                body.item,
+                key=idempotency_key,
+                time=body.time,
+                seconds=body.seconds,
+                satisfaction=body.satisfaction,
             )
             return encoded(done._asdict())
 
@@ -134,6 +152,18 @@ class Routes:
         """Return counts and latencies of the requests to all workers, in the text format of Prometheus."""
         _check_query(request)
         return fastapi.Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def refresh(self) -> None:
+        """Use the student model that another process has recalibrated, from a few seconds afterwards, for ever."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                is_new = await asyncio.get_running_loop().run_in_executor(self.checks, self.engine.refresh)
+            except EngineError as error:
+                log.warning("the student model of the store cannot be read: %s", error)
+            else:
+                if is_new:
+                    log.warning("the student model has changed: its digest is %s", self.engine.digest)
 
     def close(self) -> None:
         """Stop the threads, after the calls that they have begun."""

@@ -13,7 +13,6 @@ from alsim.engine.server.bodies import (
     Recommendations,
     RecommendRequest,
     Request,
-    ResponseRequest,
     Student,
 )
 from alsim.engine.server.routes import Routes
@@ -52,7 +51,7 @@ def operations(routes: Routes) -> Iterator[dict[str, Any]]:
         "openapi_extra": _body(RecommendRequest, required=False),
     }
     for path, endpoint, body in (
-        (RESPONSES, routes.respond, ResponseRequest),
+        (RESPONSES, routes.respond, routes.response_kind),
         (CONTENTS, routes.study, ContentRequest),
     ):
         yield {
