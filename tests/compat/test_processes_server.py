@@ -216,6 +216,9 @@ def test_killed_workers_are_replaced_and_those_of_a_killed_supervisor_end(tmp_pa
         until(lambda: len(set(workers_of(server)) - set(first)) == 1)
         for _ in range(20):
             assert answered(server)
+        second = workers_of(server)
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: len(workers_of(server)) == 2 and not set(workers_of(server)) & set(second))
         assert len(httpx.get(f"{server.url}/v1/students/anna").json()["events"]) == 1
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(60)
