@@ -198,6 +198,13 @@ def compat_redis(session: nox.Session) -> None:
     session.run("pytest", "tests/compat/test_redis.py", *session.posargs)
 
 
+@nox.session(name="compat-server")
+def compat_server(session: nox.Session) -> None:
+    """Run the tests of the engine's server; `-- -m long -s` kills servers 20 times, with redis-server installed."""
+    session.install("-q", "-e", ".[redis,server]", "httpx>=0.28", "schemathesis>=4.10", *group("test"))
+    run_library_tests(session, "server")
+
+
 @nox.session(name="compat-ray")
 def compat_ray(session: nox.Session) -> None:
     """Generate datasets on a local Ray cluster."""

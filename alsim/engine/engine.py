@@ -438,15 +438,17 @@ class AdaptiveEngine:
                 event["ready"] = self._named(self.unpacked(event["ready"]))
         return found
 
-    def export(self, student: str) -> dict[str, Any]:
+    def export(self, student: str, *, events: bool = True) -> dict[str, Any]:
         """Return all that the engine has of a student, as JSON values: events, and what follows from them.
+
+        events  False leaves the events out
 
         Raises UnknownStudent for a student without events.
         """
         name = self._known(student)
         return {
             "student": name,
-            "events": self.events(name),
+            **({"events": self.events(name)} if events else {}),
             "mastery": self.mastery(name),
             "mastered": self.mastered_skills(name),
             "ready": self.ready_skills(name),

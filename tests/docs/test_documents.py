@@ -32,7 +32,8 @@ DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *WITH_EXA
 
 PAGES = (".md", ".ipynb")
 RUN = {"python", "bash", "console"}
-READ = {"text", "toml", "json", "csv", "bibtex", "mermaid"}
+READ = {"text", "toml", "json", "csv", "bibtex", "mermaid", "sh"}
+"""Languages of blocks that are not run here; tests/compat/test_page_server.py runs commands in `sh`."""
 # Set-up of the project and calls of nox, from within which the tests run: the only commands that are not run here.
 NOT_RUN = re.compile(
     r"pip install (\.|'\.\[\w+(,\w+)*\]')"

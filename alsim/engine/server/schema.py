@@ -1,0 +1,120 @@
+"""The OpenAPI schema: routes, bodies, statuses and API key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from alsim.engine.server.bodies import (
+    ContentRequest,
+    Error,
+    Health,
+    Interaction,
+    Recommendations,
+    RecommendRequest,
+    Request,
+    Student,
+)
+from alsim.engine.server.routes import Routes
+from alsim.utils.optional import require
+
+if TYPE_CHECKING:
+    import fastapi
+
+STUDENT = "/v1/students/{student}"
+RECOMMEND, RESPONSES, CONTENTS = f"{STUDENT}/recommend", f"{STUDENT}/responses", f"{STUDENT}/contents"
+HEALTH, METRICS = "/health", "/metrics"
+ERRORS = {
+    401: "The API key is missing or wrong.",
+    404: "The student or the item is unknown.",
+    409: "The student was deleted, the time lies before the last event, or the key belongs to another request.",
+    413: "The body is too large.",
+    422: "The name, the key, a parameter or the body is invalid.",
+    503: "The store cannot be reached, is full or locked, or the server is busy: try again after Retry-After seconds.",
+}
+"""Statuses of errors, and their meanings."""
+LINKS = {
+    name: {"operationId": name, "parameters": {"student": "$response.body#/student"}}
+    for name in ("recommend", "respond", "study", "export", "delete")
+}
+"""Operations on the student of a recommendation."""
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def operations(routes: Routes) -> Iterator[dict[str, Any]]:
+    """Return the arguments of `add_api_route` for each route."""
+    yield {
+        **_operation("POST", RECOMMEND, routes.recommend, Recommendations, 401, 409, 413, 422, 503),
+        "openapi_extra": _body(RecommendRequest, required=False),
+    }
+    for path, endpoint, body in (
+        (RESPONSES, routes.respond, routes.response_kind),
+        (CONTENTS, routes.study, ContentRequest),
+    ):
+        yield {
+            **_operation("POST", path, endpoint, Interaction, 401, 404, 409, 413, 422, 503),
+            "openapi_extra": _body(body, required=True),
+        }
+    yield _operation("GET", STUDENT, routes.export, Student, 401, 404, 413, 422, 503)
+    yield {
+        **_operation("DELETE", STUDENT, routes.delete, None, 401, 404, 413, 422, 503),
+        "status_code": 204,
+        "response_description": "The student is deleted.",
+    }
+    yield _operation("GET", HEALTH, routes.health, Health, 413, 422, 503)
+    yield {
+        **_operation("GET", METRICS, routes.numbers, None, 401, 413, 422),
+        "response_class": require("fastapi", "server", "alsim.engine.server").Response,
+        "response_description": "Counts and latencies.",
+        "openapi_extra": {"responses": {"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}}},
+    }
+
+
+def add_security(app: fastapi.FastAPI) -> None:
+    """Add the API key to the schema of an application."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema: dict[str, Any] = make()
+        schema["components"]["securitySchemes"] = SECURITY
+        for path, methods in schema["paths"].items():
+            if path != HEALTH:
+                for operation in methods.values():
+                    operation["security"] = [{name: []} for name in SECURITY]
+        return schema
+
+    app.openapi = openapi
+
+
+def _operation(method: str, path: str, endpoint: Any, answer: Any, *statuses: int) -> dict[str, Any]:
+    """Return the arguments of `add_api_route` for a route that answers with a model and with some errors."""
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"model": Error, "description": ERRORS[status]} for status in statuses
+    }
+    if 503 in responses:
+        responses[503]["headers"] = {
+            "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
+        }
+    if path == RECOMMEND:
+        responses[200] = {"links": LINKS}
+    return {
+        "path": path,
+        "endpoint": endpoint,
+        "methods": [method],
+        "response_model": answer,
+        "responses": responses,
+        "operation_id": endpoint.__name__,
+    }
+
+
+def _body(kind: type[Request], *, required: bool) -> dict[str, Any]:
+    """Return the schema of the body of a request."""
+    return {
+        "requestBody": {"required": required, "content": {"application/json": {"schema": kind.model_json_schema()}}}
+    }
+
+
+__all__ = ["CONTENTS", "ERRORS", "HEALTH", "METRICS", "RECOMMEND", "RESPONSES", "STUDENT", "add_security", "operations"]

@@ -1,0 +1,29 @@
+"""Warm-up of an engine: work that the first request would otherwise wait for."""
+
+from __future__ import annotations
+
+from alsim.engine.engine import AdaptiveEngine
+from alsim.engine.stores import Stored
+from alsim.models.student.base import NOT_ANSWERED
+
+STUDENT = "warm-up"
+"""Name of a student who is never stored."""
+
+
+def warm_up(engine: AdaptiveEngine) -> None:
+    """Compile the code of an engine and fill its tables. The store is read, and is not changed.
+
+    Raises StoreError if the store cannot be read.
+    """
+    engine.store.load(STUDENT)
+    changes, made = engine._decide([STUDENT], 1, None)
+    for recommendation in made[0]:
+        recommendation.to_dict()
+    for is_question in (True, False):
+        numbers = (engine.catalogue.is_question == is_question).nonzero()[0].tolist()
+        for number in numbers[:1]:
+            correct = 1 if is_question else NOT_ANSWERED
+            engine._interact(STUDENT, Stored(1, changes[0].state), number, correct, None, None, None)
+
+
+__all__ = ["warm_up"]
