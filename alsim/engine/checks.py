@@ -108,10 +108,16 @@ def checked_time(time: Any) -> float | None:
     return float(time)
 
 
+def checked_facts(time: Any, seconds: Any, satisfaction: Any) -> tuple[float | None, float | None, float | None]:
+    """Return time, number of seconds and satisfaction of an interaction. Raises EngineError."""
+    return checked_time(time), checked_seconds(seconds), checked_satisfaction(satisfaction)
+
+
 __all__ = [
     "Time",
     "check_text",
     "checked_correct",
+    "checked_facts",
     "checked_ranks",
     "checked_satisfaction",
     "checked_seconds",
