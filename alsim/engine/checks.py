@@ -99,7 +99,9 @@ def checked_time(time: Any) -> float | None:
     if time is None:
         return None
     if isinstance(time, datetime):
-        return time.timestamp()
+        if time.tzinfo is None:
+            raise EngineError(f"time must have a time zone; got {time!r}: use datetime.now(UTC), or a number of seconds")
+        time = time.timestamp()
     valid = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
     if not valid or not 0 <= time < LATEST:
         raise EngineError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from alsim.engine.recalibration import Recalibration, Refitting
 
 Result = TypeVar("Result")
-CHUNK = 128
-"""Number of students that are processed together: their arrays fit in the L2 cache."""
+MOST_ENTRIES, MOST_STUDENTS = 2**16, 512
+"""Largest number of entries (student, skill) that are processed together, whose arrays fit in the L2 cache, and of
+students."""
 ATTEMPTS = 1000
 """Number of times that a change is tried again while other processes change the same student."""
 
@@ -142,15 +143,19 @@ class AdaptiveEngine:
         return self.recommend_many([student], n, time=time)[0]
 
     def recommend_many(self, students: Iterable[str], n: int = 5, *, time: Time = None) -> list[list[Recommendation]]:
-        """Return `recommend` of each student, processed together. The other arguments and the errors are the same."""
+        """Return `recommend` of each student, processed together. The other arguments and the errors are the same.
+
+        Students are logged in parts of some hundred: an error leaves the recommendations of earlier parts in the log.
+        """
         if isinstance(students, str):
             raise EngineError(f"students must be a list of names; got {students!r:.100}: use recommend for one student")
         names = [*map(checked_student, students)]
         ranks, moment = checked_ranks(n), checked_time(time)
+        size = max(1, min(MOST_STUDENTS, MOST_ENTRIES // len(self.catalogue.skills)))
         found: list[list[Recommendation]] = []
         with paused_collection():
-            for begin in range(0, len(names), CHUNK):
-                found += self.deciding.recommend(names[begin : begin + CHUNK], ranks, moment)
+            for begin in range(0, len(names), size):
+                found += self.deciding.recommend(names[begin : begin + size], ranks, moment)
         return found
 
     # ── responses ───────────────────────────────────────────────────────────────────────────────
@@ -355,8 +360,14 @@ class AdaptiveEngine:
         return is_new
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store. An engine in a `with` statement closes it at the end."""
         self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _named(self, mask: Bools) -> list[str]:
         """Return the names of the skills of a mask (K,)."""
