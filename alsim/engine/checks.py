@@ -100,7 +100,7 @@ def checked_time(time: Any) -> float | None:
         return None
     if isinstance(time, datetime):
         if time.tzinfo is None:
-            raise EngineError(f"time must have a time zone; got {time!r}: use datetime.now(UTC), or a number of seconds")
+            raise EngineError(f"time must have a time zone; got {time!r}: use datetime.now(UTC), or seconds since 1970")
         time = time.timestamp()
     valid = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
     if not valid or not 0 <= time < LATEST:
