@@ -1,4 +1,4 @@
-"""The server without its extra, and the warm-up of an engine, which needs none; tests/compat/test_server.py has more."""
+"""The server without its extra, and the warm-up of an engine, which needs none. tests/compat has the other tests."""
 
 import subprocess
 import sys
