@@ -186,9 +186,9 @@ def main() -> None:
         print(json.dumps(asyncio.run(load(url, int(clients), float(seconds)))))
     else:
         stores = options.stores.split(",")
-        load = f"load of other processes {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+        busy = f"load of other processes {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
         table = list(rows(stores, options.clients, options.seconds, options.items))
-        print(f"{options.clients} clients, {options.items:,} items, on {machine()['cores']} cores, {load}")
+        print(f"{options.clients} clients, {options.items:,} items, on {machine()['cores']} cores, {busy}")
         print(columns(HEADER, table))
         if options.json:
             options.json.write_text(json.dumps([row._asdict() for row in table], indent=1) + "\n")
