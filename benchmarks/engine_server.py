@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
+import os
 import socket
 import subprocess
 import sys
@@ -29,6 +29,7 @@ from typing import Any
 
 from benchmarks.child import output_of, start
 from benchmarks.measure import machine
+from benchmarks.redis_server import DURABLE, PROGRAM, RedisServer
 from benchmarks.report import HEADER, Row, columns, judged, missing, plain
 
 SKILLS, SETS, STUDENTS = 500, 2000, 1000
@@ -79,23 +80,6 @@ def server(address: str, workers: int, items: int) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
-
-
-@contextmanager
-def redis_server() -> Iterator[str]:
-    """Run a Redis server that writes a log of its commands each second, and return its address."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        options = ("--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--appendonly", "yes")
-        process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
-        try:
-            time.sleep(1)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 # ── the clients ──────────────────────────────────────────────────────────────────────────────────
@@ -152,8 +136,8 @@ def measure(store: str, clients: int, seconds: float, items: int) -> dict[str, A
     """Return the results of a store."""
     with tempfile.TemporaryDirectory() as folder:
         if store == "redis":
-            with redis_server() as address:
-                return _measured(address, store, clients, seconds, items)
+            with RedisServer(Path(folder), *DURABLE) as redis:
+                return _measured(redis.address, store, clients, seconds, items)
         address = "memory" if store == "memory" else f"sqlite:{folder}/students.sqlite"
         return _measured(address, store, clients, seconds, items)
 
@@ -169,7 +153,7 @@ def rows(stores: list[str], clients: int, seconds: float, items: int) -> Iterato
     for store in stores:
         workers = WORKERS[store]
         name = f"{store}, {workers} worker{'s' * (workers > 1)}"
-        if store == "redis" and not shutil.which("redis-server"):
+        if store == "redis" and PROGRAM is None:
             yield missing(f"{name}: 99th percentile", "redis-server is not installed", f"{TARGET} ms")
             continue
         result = measure(store, clients, seconds, items)
@@ -202,8 +186,9 @@ def main() -> None:
         print(json.dumps(asyncio.run(load(url, int(clients), float(seconds)))))
     else:
         stores = options.stores.split(",")
+        busy = f"load of other processes {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
         table = list(rows(stores, options.clients, options.seconds, options.items))
-        print(f"{options.clients} clients, {options.items:,} items, on {machine()['cores']} cores")
+        print(f"{options.clients} clients, {options.items:,} items, on {machine()['cores']} cores, {busy}")
         print(columns(HEADER, table))
         if options.json:
             options.json.write_text(json.dumps([row._asdict() for row in table], indent=1) + "\n")

@@ -19,7 +19,7 @@ from alsim.engine.server import create_app
 
 PAGE = Path(__file__).parents[2] / "docs" / "engine" / "server.md"
 KEY, URL = "correct-horse-battery-staple", "http://127.0.0.1:8000"
-EXAMPLE = re.compile(r"```(sh|\{code-block\} python)\n((?:(?!```).)*)```\n\n```(json|text)\n(.*?)```\n", re.DOTALL)
+EXAMPLE = re.compile(r"```(sh|\{code-block\} python3)\n((?:(?!```).)*)```\n\n```(json|text)\n(.*?)```\n", re.DOTALL)
 """Block of commands or of Python, directly followed by its output."""
 
 
