@@ -60,7 +60,7 @@ def recalibrate(
 ) -> None:
     """Fit the student model again to all responses in the log.
 
-    The new model is put into the store, and used from then on; a server uses it when it is restarted. States are made
+    The new model is put into the store, and used from then on; a server uses it within 10 seconds. States are made
     again from the events.
     """
     with opened(directory) as loaded:
@@ -73,7 +73,7 @@ def recalibrate(
         [
             ("model", found.model),
             ("log", f"{counted(found.responses, 'response')} of {counted(found.students, 'student')}"),
-            ("items", f"{found.items:,} of {found.items_total:,} have responses"),
+            ("items of the model", f"{found.items:,} of {found.items_total:,} have responses"),
             ("held out", f"{counted(found.held_out_responses, 'response')} of {students}"),
             ("log loss", _loss(found.log_loss_before, found.log_loss_after)),
             ("digest", f"{found.digest_before} before, {found.digest} now"),

@@ -19,9 +19,8 @@ from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.graph_files import graph_file
 from alsim.engine.histories import SESSION_GAP, Part, parts
 from alsim.types import describe
-from alsim.utils.files import sha256
 from alsim.utils.reading import read_json
-from alsim.utils.run_directory import FORCE, check_foreign_files, check_location
+from alsim.utils.run_directory import FORCE, check_foreign_files, check_location, file_entry
 
 EMPTY = (Part(0, [], []),)
 """A part without students, which a log without students consists of."""
@@ -90,11 +89,7 @@ def _write_engine(engine: AdaptiveEngine, folder: Path, *, names: bool) -> list[
         (folder / name).write_bytes(content)
     if names or not getattr(engine.model.model, "offsets", None):
         engine.model.model.save(folder / MODEL)
-    return [
-        {"path": name, "bytes": len(content), "sha256": sha256(content)}
-        for name in sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-        for content in [(folder / name).read_bytes()]
-    ]
+    return [file_entry(folder, entry.name) for entry in sorted(folder.iterdir()) if entry.is_file()]
 
 
 def _manifest(engine: AdaptiveEngine, gap: float, *, names: bool, students: int) -> dict[str, Any]:

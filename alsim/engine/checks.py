@@ -42,10 +42,7 @@ def is_name(value: Any) -> TypeGuard[str]:
 def check_text(what: str, text: Any) -> None:
     """Raise EngineError unless a value is text of 1 to LONGEST_NAME characters without control characters."""
     if not is_name(text):
-        raise EngineError(
-            f"{what} must be text of 1 to {LONGEST_NAME} printable characters; got {describe(text)}: convert numbers "
-            "with str()"
-        )
+        raise EngineError(f"{what} must be text of 1 to {LONGEST_NAME} printable characters; got {describe(text)}")
 
 
 def checked_seed(seed: Any) -> int:

@@ -196,7 +196,7 @@ class AdaptiveEngine:
         """
         number = self.catalogue.number(item)
         if not self.catalogue.is_question[number]:
-            raise EngineError(f"the item {item!r} is a content and has no answer: use process_content")
+            raise EngineError(f"the item {item!r} is a content: report that it was studied (process_content)")
         right = checked_correct(correct, item, partial=self.model.partial_credit)
         return self._process(student, key, Report(number, right, *checked_facts(time, seconds, satisfaction)))
 
@@ -219,7 +219,7 @@ class AdaptiveEngine:
         """
         number = self.catalogue.number(item)
         if self.catalogue.is_question[number]:
-            raise EngineError(f"the item {item!r} is a question: use process_response with the answer")
+            raise EngineError(f"the item {item!r} is a question: report the answer (process_response)")
         return self._process(student, key, Report(number, NOT_ANSWERED, *checked_facts(time, seconds, satisfaction)))
 
     def _process(self, student: str, key: str | None, report: Report) -> Processed:

@@ -25,7 +25,7 @@ from alsim.evaluation.monitoring import (
     session_lengths,
 )
 from alsim.evaluation.statistics import holm
-from alsim.types import Bools, Doubles, Longs, short_repr
+from alsim.types import Bools, Doubles, Longs, describe, short_repr
 from alsim.utils.tables import normalized, read_cells
 
 RETURNS = (1, 7, 28)
@@ -116,7 +116,7 @@ def audit_engine(
     counted, and undefined values are None. Raises AlsimError for invalid arguments and for a log without events.
     """
     if isinstance(session_gap, bool) or not isinstance(session_gap, int | float) or not 0 < session_gap < np.inf:
-        raise AlsimError(f"session_gap must be a positive number of seconds; got {session_gap!r:.100}; 1800 is usual")
+        raise AlsimError(f"the gap between sessions must be positive; got {describe(session_gap)} s: 1,800 s is usual")
     x = read_columns(engine, session_gap, progress)
     log_start, log_end = float(x.first.min()), float(x.session_end.max())
     labels = [None if groups is None else groups.get(name) for name in x.names]

@@ -150,16 +150,33 @@ def parse_json(
     parse_float: Callable[[str], Any] | None = None,
     parse_constant: Callable[[str], Any] | None = None,
 ) -> Any:
-    """Return the value of JSON text in UTF-8. Raises ValueError for other content, and for more than MAX_DEPTH levels.
+    """Return the value of JSON text in UTF-8.
+
+    Raises ValueError for other content, for a key that occurs twice in an object, and for more than MAX_DEPTH levels.
 
     parse_float, parse_constant  see `read_json`
     """
     try:
-        value = json.loads(content.decode("utf-8"), parse_float=parse_float, parse_constant=parse_constant)
+        value = json.loads(
+            content.decode("utf-8"),
+            parse_float=parse_float,
+            parse_constant=parse_constant,
+            object_pairs_hook=_unique_keys,
+        )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     _check_depth(value)
     return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object with these pairs of key and value. Raises ValueError for a key that occurs twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r:.100} occurs more than once in an object")
+    return found
 
 
 def read_toml(path: str | Path, *, inside: str | Path | None = None) -> dict[str, Any]:

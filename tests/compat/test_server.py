@@ -404,7 +404,7 @@ def test_bad_numbers_of_items_are_422(client, student, n):
 
 
 def test_a_question_is_not_a_content(client, student):
-    assert "use process_response" in error_of(client.post(f"{student}/contents", json={"item": "count-1"}), 422)
+    assert "process_response" in error_of(client.post(f"{student}/contents", json={"item": "count-1"}), 422)
 
 
 @pytest.mark.parametrize("kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])

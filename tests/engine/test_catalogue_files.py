@@ -111,7 +111,7 @@ def test_bad_tables_are_refused_with_their_place(tmp_path, text, message):
         ('"q"', "expected a JSON list"),
         ("[7]", "item 0 of the catalogue must be a mapping"),
         ('[{"id": "q", "skills_assessed": "s"}]', "item 'q': skills_assessed must be a list of skills; got 's'"),
-        ('[{"id": 7, "skills_assessed": ["s"]}]', "item 0 of the catalogue must have an id, a text; got 7"),
+        ('[{"id": 7, "skills_assessed": ["s"]}]', "must have an id, text of 1 to 256 printable characters; got 7"),
         ('[{"id": "q", "skill_assessed": ["s"]}]', "item 'q': unknown key 'skill_assessed'; did you mean 'skills_ass"),
         ('[{"id": "q", "skills_assessed": ["s"], "difficulty": NaN}]', "item 'q': difficulty must be a finite"),
         ('[{"id": "q", "skills_assessed": ["s"], "difficulty": "1"}]', "item 'q': difficulty must be a finite"),
@@ -176,7 +176,7 @@ def test_written_items_and_graphs_read_back_equal(seed, tmp_path):
     check_round_trip(Catalogue(items, graph), tmp_path, (".csv", ".csv"))
 
 
-@pytest.mark.parametrize("name", ["a;b", "a,b", "a|b", " a", "a\n", "\ud800", "a\u00a0"])
+@pytest.mark.parametrize("name", ["a;b", "a,b", "a|b", " a", "a "])
 def test_names_that_a_cell_does_not_keep_are_written_as_json(name, tmp_path):
     catalogue = Catalogue([Item("q", (name,), (name, "sums"))], {"sums": [name], name: []})
     check_round_trip(catalogue, tmp_path, (".json", ".json"))

@@ -304,8 +304,8 @@ BAD_CALLS = [
     (lambda e: e.process_response("anna", "c9", True), UnknownName, "no item 'c9': use the id of an item"),
     (lambda e: e.process_response("anna", 5, True), UnknownName, "no item 5"),
     (lambda e: e.process_response("anna", [], True), UnknownName, r"no item \[\]"),
-    (lambda e: e.process_response("anna", "video", True), EngineError, "use process_content"),
-    (lambda e: e.process_content("anna", "c0"), EngineError, "use process_response"),
+    (lambda e: e.process_response("anna", "video", True), EngineError, "is a content: report that it was studied"),
+    (lambda e: e.process_content("anna", "c0"), EngineError, "is a question: report the answer"),
     (lambda e: e.process_response("anna", "c0", 2), EngineError, "correct must be True or False"),
     (lambda e: e.process_response("anna", "c0", math.nan), EngineError, "correct must be .* got nan"),
     (lambda e: e.process_response("anna", "c0", "yes"), EngineError, "correct must be .* got 'yes'"),
@@ -482,3 +482,25 @@ def test_a_damaged_state_is_made_again_and_a_damaged_event_is_named():
     assert one.store.commit(Commit("anna", one.store.load("anna").version, b"", (b'{"event":"answered","time":1}',)))
     with pytest.raises(StoreError, match="damaged event"):
         one.mastery("anna")
+
+
+def test_a_mastery_at_the_threshold_is_mastered():
+    """A model without learning whose mastery of each skill is exactly the threshold."""
+    model = BKTModel([*GRAPH], p_init=[0.5, 0.25, 0.25, 0.5], p_learn=0.0)
+    one = AdaptiveEngine(GRAPH, [item for item in ITEMS if len(item["skills_taught"]) == 1], model=model, threshold=0.5)
+    assert one.mastered_skills("anna") == ["counting", "shapes"]
+    assert one.ready_skills("anna") == ["addition"]
+    assert {r.item for r in one.recommend("anna", 100)} == {"a0", "a1", "a2"}
+    one.process_response("anna", "f", True)  # fractions need addition, which is not mastered, and counting, which is
+    assert one.remedial_skills("anna") == ["addition"]
+
+
+def test_bkt_reads_guess_and_slip_of_the_catalogue():
+    items = [question("good", "a", guess=0.01, slip=0.01), question("plain", "a"), question("bad", "a", slip=0.4)]
+    after = {}
+    for item in items:
+        one = AdaptiveEngine({"a": []}, items)
+        after[item["id"]] = one.process_response("anna", item["id"], True).mastery["a"]
+    for name, guess, slip in (("good", 0.01, 0.01), ("plain", 0.2, 0.1), ("bad", 0.2, 0.4)):
+        known = 0.3 * (1 - slip) / (0.3 * (1 - slip) + 0.7 * guess)
+        assert after[name] == pytest.approx(known + (1 - known) * 0.1)

@@ -208,7 +208,7 @@ def test_invalid_audits():
     with pytest.raises(AlsimError, match="the engine has no events yet"):
         audit_engine(engine_with_students(0))
     engine = engine_with_students(2)
-    with pytest.raises(AlsimError, match="session_gap must be a positive number of seconds; got 0"):
+    with pytest.raises(AlsimError, match="the gap between sessions must be positive; got 0 s"):
         audit_engine(engine, session_gap=0)
     with pytest.raises(AlsimError, match="there must be at most 50 groups; got 51"):
         many = engine_with_students(0)
@@ -277,7 +277,7 @@ def test_the_command_prints_80_columns_and_a_verdict_and_writes_json(directory, 
     [
         (["--group", "age"], "has no column 'age' with groups; expected one of school, Grade Level"),
         (["--students", "students.csv"], "--students needs --group COLUMN"),
-        (["--session-gap", "0"], "--session-gap must be a positive number of seconds"),
+        (["--session-gap", "0"], "the gap between sessions must be positive"),
     ],
 )
 def test_invalid_options_of_the_command(directory, arguments, message):
