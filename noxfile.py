@@ -1,5 +1,6 @@
 """Sessions of nox: `nox -l` lists them, `nox -s NAME` runs one, and `nox -s NAME -- ARGS` passes arguments to it."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
+
+# Some containers set it. The tests start hundreds of processes, each of which would compile every module that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PIP = "virtualenv"
 """Backend of the sessions that need pip."""

@@ -166,7 +166,7 @@ def easy_engine(config):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("dynamics", ["standard", "prerequisites"])
+@pytest.mark.parametrize("dynamics", ["standard", pytest.param("prerequisites", marks=pytest.mark.ci)])
 def test_the_engine_teaches_more_than_uniform(dynamics):
     """n = 400 learners, seed 3; the 95 % interval of the paired difference of learning is above 0.
 

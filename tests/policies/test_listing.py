@@ -19,6 +19,7 @@ KEYS = ("name", "signature", "arguments", "description", "reads", "stochastic", 
 COMPLETE = {
     "epsilon-greedy": "epsilon-greedy:rules:0.2",
     "mix": "mix:rules=0.7,uniform=0.3",
+    "oracle": "oracle:1",
     "student": f"student:{Path(__file__).with_name('elo-30.npz')}",
     "engine": f"engine:{Path(__file__).with_name('engine-3')}",
 }

@@ -18,6 +18,7 @@ from alsim.cli.app import app
 from alsim.config import Config
 from alsim.engine import AdaptiveEngine, Catalogue
 from alsim.engine.policy import EnginePolicy
+from alsim.jit.compile import COMPILED
 from alsim.models.student import EloModel, Items
 from alsim.policies import EpsilonGreedy, NetworkPolicy, PolicyDraws, StudentModelPolicy, View, masks, memory, one_hot
 from alsim.policies.action_masks import MaskRules, los_with_actions, read_action_mask
@@ -26,6 +27,7 @@ from alsim.policies.rules import Rules
 
 L, A, R = 4, 36, 6
 CONFIG: dict[str, Any] = {"num_los": L, "max_episode_steps": 12, "curriculum": EDGES}
+LEARNERS = 30 if COMPILED else 6
 ALARM = 1e-6
 """Probability of a false alarm of each statistical test; seeds are fixed."""
 
@@ -61,8 +63,8 @@ class Momentum:
         state["lo"][:] = transitions.los
 
 
-ARGUMENTS = {"epsilon-greedy": "epsilon-greedy:rules:0.3", "mix": "mix:rules=0.7,uniform=0.3"}
-"""Names with arguments, of registered policies that need some."""
+ARGUMENTS = {"epsilon-greedy": "epsilon-greedy:rules:0.3", "mix": "mix:rules=0.7,uniform=0.3", "oracle": "oracle:2"}
+"""Names with arguments, of registered policies that need some; few samples suffice for the oracle."""
 
 
 def policies() -> list[Any]:
@@ -79,8 +81,8 @@ def policies() -> list[Any]:
 POLICIES = [pytest.param(policy, id=policy.name) for policy in policies()]
 KINDS: dict[str, Any] = {
     "row": random_mask(1, (A,)),
-    "learners": random_mask(2, (30, A)),
-    "sparse": random_mask(3, (30, A), 0.0),
+    "learners": random_mask(2, (LEARNERS, A)),
+    "sparse": random_mask(3, (LEARNERS, A), 0.0),
     "curriculum": "curriculum:0.35",
     "mapping": {"curriculum": [[3, 0]], "mastered": 0.3},
     "function": about_weak,
@@ -105,7 +107,7 @@ def allowed_in(rollout: Any, mask: Any) -> Any:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_policy_chooses_a_masked_action(policy: Any, kind: str) -> None:
-    run = alsim.rollout(policy, num_learners=30, seed=4, config=CONFIG, action_mask=KINDS[kind])
+    run = alsim.rollout(policy, num_learners=LEARNERS, seed=4, config=CONFIG, action_mask=KINDS[kind])
     allowed, actions = allowed_in(run, KINDS[kind]), run.interactions.action
     assert allowed[np.arange(len(actions)), actions].all()
     assert ((run.propensity > 0) & (run.propensity <= 1)).all()
@@ -113,7 +115,7 @@ def test_no_policy_chooses_a_masked_action(policy: Any, kind: str) -> None:
         assert np.allclose(run.propensity, 1, rtol=0, atol=1e-12)
 
 
-IN_LOGS = [policy for policy in POLICIES if policy.id != "oracle"]
+IN_LOGS = [policy for policy in POLICIES if policy.id != ARGUMENTS["oracle"]]
 """Policies that do not need the truth, which logs and views of tests do not have."""
 
 
@@ -122,7 +124,7 @@ IN_LOGS = [policy for policy in POLICIES if policy.id != "oracle"]
 def test_logs_have_the_exact_propensities(policy: Any, kind: str) -> None:
     """`Dataset.probabilities` recomputes the masks, and `distributions` sum to 1 over allowed actions."""
     mask = KINDS[kind]
-    dataset = alsim.generate_dataset(30, 1, policy, seed=3, config=CONFIG, action_mask=mask)
+    dataset = alsim.generate_dataset(LEARNERS, 1, policy, seed=3, config=CONFIG, action_mask=mask)
     given = {"action_mask": mask} if callable(mask) else {}
     np.testing.assert_allclose(dataset.probabilities(policy, **given), dataset.propensity, rtol=1e-6, atol=0)
     for (rows, view), (again, odds) in zip(dataset.views(**given), dataset.distributions(policy, **given), strict=True):
@@ -165,8 +167,8 @@ def test_frequencies_match_the_restricted_probabilities(policy: Any) -> None:
 @pytest.mark.parametrize("kind", ["learners", "curriculum"])
 def test_a_learner_does_not_depend_on_the_batch(policy: Any, kind: str) -> None:
     mask = KINDS[kind]
-    together = alsim.rollout(policy, num_learners=30, seed=2, config=CONFIG, action_mask=mask)
-    for learner in (0, 7, 29):
+    together = alsim.rollout(policy, num_learners=LEARNERS, seed=2, config=CONFIG, action_mask=mask)
+    for learner in (0, LEARNERS // 4, LEARNERS - 1):
         own = mask[learner : learner + 1] if kind == "learners" else mask
         alone = alsim.rollout(policy, num_learners=1, first_learner=learner, seed=2, config=CONFIG, action_mask=own)
         rows = np.repeat(together.learner_id, together.interactions.length) == learner
@@ -289,12 +291,12 @@ def test_functions_in_datasets(tmp_path: Path) -> None:
 def test_other_masks_are_recorded_as_data(tmp_path: Path) -> None:
     for name in ("row", "learners", "curriculum", "mapping"):
         out = tmp_path / name
-        alsim.generate_dataset(30, 1, "rules", out=out, config=CONFIG, action_mask=KINDS[name])
+        alsim.generate_dataset(LEARNERS, 1, "rules", out=out, config=CONFIG, action_mask=KINDS[name])
         dataset = alsim.load_dataset(out)
         np.testing.assert_allclose(dataset.probabilities("rules"), dataset.propensity, rtol=1e-9)
         assert "action_mask" in json.loads((out / "manifest.json").read_text())
         with pytest.raises(alsim.AlsimError, match="already holds a finished dataset"):  # of another mask
-            alsim.generate_dataset(30, 1, "rules", out=out, config=CONFIG)
+            alsim.generate_dataset(LEARNERS, 1, "rules", out=out, config=CONFIG)
     plain = alsim.generate_dataset(2, 1, config=CONFIG)
     assert "action_mask" not in plain.manifest
     with pytest.raises(alsim.AlsimError, match="at most 1,000,000 entries; got 1,080,000; use one row for all"):
@@ -303,8 +305,8 @@ def test_other_masks_are_recorded_as_data(tmp_path: Path) -> None:
 
 def test_workers_and_threads_do_not_matter(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"config": CONFIG, "action_mask": KINDS["learners"], "episodes_per_shard": 7}
-    one = alsim.generate_dataset(30, 1, "rules", **arguments)
-    other = alsim.generate_dataset(30, 1, "rules", out=tmp_path / "data", num_threads=2, **arguments)
+    one = alsim.generate_dataset(LEARNERS, 1, "rules", **arguments)
+    other = alsim.generate_dataset(LEARNERS, 1, "rules", out=tmp_path / "data", num_threads=2, **arguments)
     assert one.transitions.equals(other.transitions)
 
 

@@ -57,9 +57,6 @@ WITH_ARGUMENTS = {
 }
 """Complete names of the registered policies that take arguments."""
 NAMES = [name for registered in sorted(POLICIES) for name in WITH_ARGUMENTS.get(registered, [registered])]
-QUADRATURE = {"thompson", "lints"}
-"""Policies with an integral per lane, which takes 0.1 s in the interpreter."""
-NAMES_MANY_LANES = [pytest.param(name, marks=[pytest.mark.compiled] * (name in QUADRATURE)) for name in NAMES]
 VIDEO, PPT, TEXT, HANDOUT = 0, 1, 2, 5  # S2.3's order
 
 
@@ -245,7 +242,8 @@ VIEWS = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES_MANY_LANES)
+@pytest.mark.compiled  # many lanes
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("row", "seconds"), VIEWS)
 def test_propensities_sum_to_1_and_match_the_frequencies(name, row, seconds):
     """n = 20,000 lanes with equal observations; false alarm 1e-6 per action."""
@@ -272,7 +270,8 @@ def test_policies_satisfy_the_protocol(name):
     assert ((odds > 0) & (odds <= 1)).all()
 
 
-@pytest.mark.parametrize("name", NAMES_MANY_LANES)
+@pytest.mark.compiled  # many lanes
+@pytest.mark.parametrize("name", NAMES)
 def test_the_probabilities_of_all_actions_are_those_that_act_returns(name):
     """Over 20,000 draws, every action is chosen, as its probability is at least 0.05 / 27: false alarm below 1e-14."""
     n = 20_000
