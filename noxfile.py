@@ -319,9 +319,10 @@ def bench(session: nox.Session) -> None:
 def claims(session: nox.Session) -> None:
     """Run the long benchmarks, write benchmarks/claims.md, and train with each recipe; needs an idle machine."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", ".", *group("bench"))
+    session.install("-q", "-e", ".[redis,server]", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
-    session.run("python", "-m", "benchmarks.policies")
+    for claim in ("policies", "engine_stores", "engine_server", "cold_start"):
+        session.run("python", "-m", f"benchmarks.{claim}")
     session.run("python", "-m", "benchmarks.training_time", "--part", "alsim")
     session.notify("training-time-torch", [])
     session.notify("training-time-jax", [])

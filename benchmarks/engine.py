@@ -50,7 +50,7 @@ def course(seed: int = 0) -> tuple[dict[str, list[str]], list[dict[str, object]]
 
 def filled(engine: AdaptiveEngine, students: int) -> None:
     """Store states of students with TOUCHED touched skills each, without events."""
-    random, codec = np.random.default_rng(1), engine._codec
+    random, codec = np.random.default_rng(1), engine.states.codec
     chunk = 1_000
     for begin in range(0, students, chunk):
         names = [f"student-{i}" for i in range(begin, min(begin + chunk, students))]

@@ -3,8 +3,8 @@
 --readme   also writes the table into benchmarks/README.md, and the data of plots into measured.json
 --claims   measures longer, with 10**8 transitions and complete trainings, and writes claims.md; the time to a trained
            policy is that of the last `python -m benchmarks.training_time`
---only     measures some parts: steps, dynamics, phases, rollouts, bandits, comparisons, generation, startup, memory,
-           training, ability, calibration, cat, bkt, dkt
+--only     measures some parts: steps, dynamics, phases, rollouts, bandits, comparisons, engine, generation, startup,
+           memory, training, ability, calibration, cat, bkt, dkt
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from benchmarks import (
     bandits,
     comparisons,
     dynamics,
+    engine,
     generation,
     memory,
     models_ability,
@@ -28,6 +29,7 @@ from benchmarks import (
     models_dkt,
     models_irt_calibration,
     phases,
+    recommenders,
     rollouts,
     startup,
     steps,
@@ -49,6 +51,7 @@ PARTS = (
         "rollouts",
         "bandits",
         "comparisons",
+        "engine",
         "generation",
         "startup",
         "memory",
@@ -92,6 +95,9 @@ def measure(parts: Sequence[str], effort: Effort) -> Results:
         rows += _shown(startup.rows(effort.rounds, effort.cold_rounds))
     if "memory" in parts:
         rows += _shown(memory.rows())
+    if "engine" in parts:
+        rows += _shown(engine.rows())
+        rows += _shown(recommenders.rows())
     if "generation" in parts:
         rows += _shown(generation.rows(long=effort.long))
     if "rollouts" in parts:

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from courses import GRAPH, ITEMS
 
 import alsim
 from alsim import models, training
 from alsim.bank.course import course_of
+from alsim.engine import errors
+from alsim.engine.progress import Progress
 from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
 from alsim.metrics import Interactions
 from alsim.models import bkt, cat, irt
@@ -123,6 +126,7 @@ def student_models():
         *(tracker, tracker.items, ability, ability.ability(ability.start(40)), models.student.EloModel(30)),
         alsim.policies.StudentModelPolicy(tracker),
         *(models.student.GlickoModel(30), models.student.PFAModel(30, 0.0), models.student.DKTModel(30, *network)),
+        models.student.AlosiModel(30),
         models.Responses.from_arrays(["a", "a"], [1, None], skill=["x", "x"], event=[None, "read"]).study,
     ]
 
@@ -140,9 +144,32 @@ def statistics() -> list[Any]:
     ]
 
 
+def engines(folder: Path) -> list[Any]:
+    found = alsim.engine
+    one = found.AdaptiveEngine(GRAPH, ITEMS)
+    store, quiz, catalogue = one.store, one.quiz("ben", 1), one.catalogue
+    shown = one.recommend("anna", 1)
+    pending = quiz.next()
+    processed = one.process_response("ben", pending.item, True)
+    situation = found.Situation.without_store(
+        np.full((1, len(GRAPH)), 0.3), 0.9, Progress.start(1), np.zeros((1, 4), np.uint32), 0, one.model
+    )
+    answer = found.Answer(b"", b"")
+    return [
+        *(one, catalogue, catalogue.items[0], catalogue.graph, one.recommender, store, *shown, processed),
+        *(quiz, pending, quiz.result(), one.recalibrate(dry_run=True, held_out=0)),
+        *(situation, one.recommender.choose(situation, 2), store.load("ben"), answer, found.EnginePolicy(one)),
+        found.Commit("ben", 1, b"", answer=answer),
+        found.shrunken_difficulties([0], [1], [[0.5, 0.5]], [-1.0, 1.0], [0.0], 1.0),
+        found.load_log(found.export_log(one, folder / "log")),
+        *(getattr(errors, name)("message") for name in errors.__all__),
+    ]
+
+
 @pytest.fixture(scope="module")
-def objects() -> list[Any]:
-    return [*environments(), *rollouts(), *trainings(), *student_models(), *statistics()]
+def objects(tmp_path_factory) -> list[Any]:
+    folder = tmp_path_factory.mktemp("objects")
+    return [*environments(), *rollouts(), *trainings(), *student_models(), *statistics(), *engines(folder)]
 
 
 @pytest.mark.compiled

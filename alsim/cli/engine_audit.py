@@ -78,7 +78,8 @@ def audit(
 ) -> None:
     """Report what the log of an engine says about its students.
 
-    Statistics are means over students with 95 % intervals. What cannot be observed yet is left out and counted.
+    Statistics are means over students with 95 % intervals. Students and sessions that cannot be observed yet are left
+    out and counted.
     """
     from alsim.evaluation.engine_audit import audit_engine, read_groups
 
@@ -153,10 +154,10 @@ def _date(seconds: float) -> str:
 
 def _print_table(title: str, sections: Mapping[str, Report], columns: Any) -> None:
     """Print a table with one row per group."""
-    print(title)
-    rows = [[name, *columns(one).values()] for name, one in sections.items()]
     from alsim.cli.comparison_text import print_blocks
 
+    print(title)
+    rows = [[name, *columns(one).values()] for name, one in sections.items()]
     print_blocks(["group", *columns(next(iter(sections.values())))], rows)
     print()
 

@@ -112,6 +112,9 @@ def respond(
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Response time, seconds.  [default: unknown]")
     ] = None,
+    satisfaction: Annotated[
+        float | None, typer.Option("--satisfaction", help="Rating that the student gave.  [default: none]")
+    ] = None,
     key: KeyOption = None,
     time: TimeOption = None,
     report: JsonOption = None,
@@ -126,11 +129,12 @@ def respond(
             f"expected one of --correct, --wrong and --studied; got {' and '.join(given) or 'none'}: pass one of them"
         )
     moment = read_time(time)
+    facts: Any = {"key": key, "time": moment, "seconds": seconds, "satisfaction": satisfaction}
     with opened(directory) as loaded:
         if studied:
-            done = loaded.process_content(student, item, key=key, time=moment, seconds=seconds)
+            done = loaded.process_content(student, item, **facts)
         else:
-            done = loaded.process_response(student, item, correct, key=key, time=moment, seconds=seconds)
+            done = loaded.process_response(student, item, correct, **facts)
         known = done.mastery
         print_table(
             ["skill", "mastery", "is mastered"],

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from alsim.datasets.engine_export import export_log
     from alsim.datasets.engine_log import EngineLog, load_log
     from alsim.engine.catalogue import Catalogue, Item
+    from alsim.engine.catalogue_files import read_items
     from alsim.engine.difficulties import Difficulties, shrunken_difficulties
+    from alsim.engine.directory import load_engine, write_engine, write_example
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.errors import (
         DeletedStudent,
@@ -22,17 +24,26 @@ if TYPE_CHECKING:
         UnknownStudent,
     )
     from alsim.engine.graph import SkillGraph
+    from alsim.engine.policy import EnginePolicy
     from alsim.engine.quiz import Quiz, QuizItem, QuizResult
     from alsim.engine.recalibration import Recalibration
     from alsim.engine.recommendation import Processed, Recommendation
+    from alsim.engine.recommenders import Recommender, Situation, make_recommender
+    from alsim.engine.selection import Choice
+    from alsim.engine.stores import Answer, Commit, Store, Stored, open_store
+    from alsim.engine.stores.contract import check_store
 
 _HOMES = {
     "AdaptiveEngine": "alsim.engine.engine",
+    "Answer": "alsim.engine.stores",
     "Catalogue": "alsim.engine.catalogue",
+    "Choice": "alsim.engine.selection",
+    "Commit": "alsim.engine.stores",
     "DeletedStudent": "alsim.engine.errors",
     "Difficulties": "alsim.engine.difficulties",
     "EngineError": "alsim.engine.errors",
     "EngineLog": "alsim.datasets.engine_log",
+    "EnginePolicy": "alsim.engine.policy",
     "Item": "alsim.engine.catalogue",
     "KeyConflict": "alsim.engine.errors",
     "OutOfOrder": "alsim.engine.errors",
@@ -42,22 +53,37 @@ _HOMES = {
     "QuizResult": "alsim.engine.quiz",
     "Recalibration": "alsim.engine.recalibration",
     "Recommendation": "alsim.engine.recommendation",
+    "Recommender": "alsim.engine.recommenders",
+    "Situation": "alsim.engine.recommenders",
     "SkillGraph": "alsim.engine.graph",
+    "Store": "alsim.engine.stores",
     "StoreError": "alsim.engine.errors",
+    "Stored": "alsim.engine.stores",
     "UnknownName": "alsim.engine.errors",
     "UnknownStudent": "alsim.engine.errors",
+    "check_store": "alsim.engine.stores.contract",
     "export_log": "alsim.datasets.engine_export",
+    "load_engine": "alsim.engine.directory",
     "load_log": "alsim.datasets.engine_log",
+    "make_recommender": "alsim.engine.recommenders",
+    "open_store": "alsim.engine.stores",
+    "read_items": "alsim.engine.catalogue_files",
     "shrunken_difficulties": "alsim.engine.difficulties",
+    "write_engine": "alsim.engine.directory",
+    "write_example": "alsim.engine.directory",
 }
 
 __all__ = [
     "AdaptiveEngine",
+    "Answer",
     "Catalogue",
+    "Choice",
+    "Commit",
     "DeletedStudent",
     "Difficulties",
     "EngineError",
     "EngineLog",
+    "EnginePolicy",
     "Item",
     "KeyConflict",
     "OutOfOrder",
@@ -67,13 +93,24 @@ __all__ = [
     "QuizResult",
     "Recalibration",
     "Recommendation",
+    "Recommender",
+    "Situation",
     "SkillGraph",
+    "Store",
     "StoreError",
+    "Stored",
     "UnknownName",
     "UnknownStudent",
+    "check_store",
     "export_log",
+    "load_engine",
     "load_log",
+    "make_recommender",
+    "open_store",
+    "read_items",
     "shrunken_difficulties",
+    "write_engine",
+    "write_example",
 ]
 
 __getattr__, __dir__ = _attach(__name__, _HOMES)

@@ -48,20 +48,19 @@ class Item(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """Bounds of a number of an item, and whether they are allowed values."""
+    """Bounds of a number of an item, which are no allowed values themselves."""
 
     low: float
     high: float
-    open: bool
     words: str
 
 
 BOUNDS = {
-    "difficulty": Bound(-math.inf, math.inf, True, "a finite number of logits"),
-    "difficulty_sd": Bound(0, math.inf, True, "a positive number of logits"),
-    "discrimination": Bound(0, math.inf, True, "a positive number"),
-    "guess": Bound(0, 1, True, "a probability in (0, 1)"),
-    "slip": Bound(0, 1, True, "a probability in (0, 1)"),
+    "difficulty": Bound(-math.inf, math.inf, "a finite number of logits"),
+    "difficulty_sd": Bound(0, math.inf, "a positive number of logits"),
+    "discrimination": Bound(0, math.inf, "a positive number"),
+    "guess": Bound(0, 1, "a probability in (0, 1)"),
+    "slip": Bound(0, 1, "a probability in (0, 1)"),
 }
 
 

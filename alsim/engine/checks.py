@@ -99,7 +99,9 @@ def checked_time(time: Any) -> float | None:
     if time is None:
         return None
     if isinstance(time, datetime):
-        return time.timestamp()
+        if time.tzinfo is None:
+            raise EngineError(f"time must have a time zone; got {time!r}: use datetime.now(UTC), or seconds since 1970")
+        time = time.timestamp()
     valid = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
     if not valid or not 0 <= time < LATEST:
         raise EngineError(
@@ -108,10 +110,16 @@ def checked_time(time: Any) -> float | None:
     return float(time)
 
 
+def checked_facts(time: Any, seconds: Any, satisfaction: Any) -> tuple[float | None, float | None, float | None]:
+    """Return time, number of seconds and satisfaction of an interaction. Raises EngineError."""
+    return checked_time(time), checked_seconds(seconds), checked_satisfaction(satisfaction)
+
+
 __all__ = [
     "Time",
     "check_text",
     "checked_correct",
+    "checked_facts",
     "checked_ranks",
     "checked_satisfaction",
     "checked_seconds",

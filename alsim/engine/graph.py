@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.curriculum.graph import Curriculum, CurriculumError
+from alsim.curriculum.graph import IN_PYTHON, Curriculum, CurriculumError
 from alsim.engine.errors import EngineError, UnknownName
 from alsim.errors import did_you_mean
 from alsim.jit.compile import lean_kernel
@@ -33,7 +33,7 @@ class SkillGraph:
         try:
             curriculum = Curriculum.read(prerequisites)
         except CurriculumError as error:
-            raise EngineError(f"the graph: {error}") from None
+            raise EngineError(f"the graph: {str(error).removesuffix(IN_PYTHON):.2000}") from None
         self.skills: tuple[str, ...] = tuple(prerequisites)
         """Names of the skills, in the order of the graph, (K,)."""
         self.index: dict[str, int] = {skill: k for k, skill in enumerate(self.skills)}
@@ -41,7 +41,9 @@ class SkillGraph:
         for parent, child in curriculum.edges:
             if parent not in self.index:
                 cure = did_you_mean(str(parent), self.skills) or f': add "{parent}": [] if it needs no other skill'
-                raise UnknownName(f"the graph has no skill {parent!r}, which {child!r} has as a prerequisite{cure}")
+                raise UnknownName(
+                    f"the graph has no skill {parent!r:.100}, which {child!r:.100} has as a prerequisite{cure}"
+                )
         self.edges: Ints = np.array([(self.index[str(p)], self.index[str(c)]) for p, c in curriculum.edges], np.int32)
         """Numbers of parent and child of each edge, (E, 2)."""
         self.edges = self.edges.reshape(-1, 2)

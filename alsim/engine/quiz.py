@@ -20,6 +20,7 @@ from alsim.types import Doubles, Words, describe, safe_repr, short_repr
 
 if TYPE_CHECKING:
     from alsim.engine.engine import AdaptiveEngine
+    from alsim.engine.quiz_choice import QuizDesign
 
 LONGEST_QUIZ = 100
 """Largest number of questions of a quiz."""
@@ -165,20 +166,20 @@ class Quiz:
         DeletedStudent, and OutOfOrder for a time before the last event.
         """
         moment = checked_time(time)
-        return self._engine._retried(self.student, lambda: self._ask(moment))
+        return self._engine.states.retried(self.student, lambda: self._ask(moment))
 
     def result(self) -> QuizResult:
         """Return ability, mastery and placement after the answers so far."""
         engine = self._engine
-        with engine._lock.reading():
-            _, record, students, _ = engine._loaded(self.student)
+        with engine.states.lock.reading():
+            _, record, students, _ = engine.states.loaded(self.student)
             log = self._log() if record is not None else self._empty()
             mastery = self._mastery(log, engine.model.mastery(students)[0])
             model, ability = engine.model.model, None
             if isinstance(model, AbilityModel):
                 mean, variance = model.ability(students)
                 ability = Ability(float(mean[0]), float(np.sqrt(variance[0])))
-            pool = self._engine.quiz_design.remaining(engine.catalogue, log.seen)
+            pool = self._design.remaining(engine.catalogue, log.seen)
         is_finished = log.pending is None and (len(log.answers) >= log.settings.length or len(pool) == 0)
         graph, skills = engine.catalogue.graph, engine.catalogue.skills
         ready = graph.ready(mastery[None], engine.threshold)[0]
@@ -209,7 +210,7 @@ class Quiz:
                 "when next() returns None"
             )
         if callable(getattr(self._engine.model.model, "place", None)):
-            self._engine._retried(self.student, lambda: self._place(result, moment))
+            self._engine.states.retried(self.student, lambda: self._place(result, moment))
         return result
 
     # ── decisions ───────────────────────────────────────────────────────────────────────────────
@@ -227,17 +228,22 @@ class Quiz:
         """Return the probability of each skill (K,) after the answers of the quiz."""
         if not log.settings.span:
             return of_model
-        belief: Doubles = self._engine.quiz_design.belief(self._engine.catalogue, log.answers)[0]
+        belief: Doubles = self._design.belief(self._engine.catalogue, log.answers)[0]
         return belief
+
+    @property
+    def _design(self) -> QuizDesign:
+        """Choice of questions, prepared for catalogue and model."""
+        return self._engine.states.quiz_design
 
     def _ask(self, moment: float | None) -> tuple[Commit | None, QuizItem | None]:
         """Return the change by which the next question is shown, and the question; no change if it was shown before."""
         engine = self._engine
-        stored, record, students, progress = engine._loaded(self.student)
+        stored, record, students, progress = engine.states.loaded(self.student)
         log = self._log() if record is not None else self._empty()
         if log.pending is not None or len(log.answers) >= log.settings.length:
             return None, log.pending
-        pool = self._engine.quiz_design.remaining(engine.catalogue, log.seen)
+        pool = self._design.remaining(engine.catalogue, log.seen)
         if len(pool) == 0:
             return None, None
         now, words = (
@@ -265,21 +271,21 @@ class Quiz:
             "quiz": {"name": self.name, "position": question.position, **log.settings._asdict()},
         }
         choice = Choice(np.array([[item]], np.int32), np.array([[score]]), np.array([[picked.propensity]]), pool[:1])
-        (state,) = engine._codec.encode_progress([record], with_shown(progress, choice, now))
+        (state,) = engine.states.codec.encode_progress([record], with_shown(progress, choice, now))
         return Commit(self.student, stored.version, state, (events.encode(entry),)), question
 
     def _pick(self, log: QuizLog, students: Any, pool: Any, words: Words) -> tuple[Pick, float, Any]:
         """Return the chosen question, its score, and the numbers of the questions among which it was chosen."""
         engine, settings = self._engine, log.settings
         if settings.span:
-            belief = self._engine.quiz_design.belief(engine.catalogue, log.answers)
-            return self._engine.quiz_design.spanning(engine.model, students, belief, pool, settings.best, words[0])
-        return self._engine.quiz_design.informative(engine.model, students, pool, settings.best, words[0])
+            belief = self._design.belief(engine.catalogue, log.answers)
+            return self._design.spanning(engine.model, students, belief, pool, settings.best, words[0])
+        return self._design.informative(engine.model, students, pool, settings.best, words[0])
 
     def _place(self, result: QuizResult, moment: float | None) -> tuple[Commit | None, None]:
         """Return the change that places the student; None if this has happened."""
         engine = self._engine
-        stored, record, students, progress = engine._loaded(self.student)
+        stored, record, students, progress = engine.states.loaded(self.student)
         if record is None or self._log().is_placed:
             return None, None
         now = times([self.student], progress, moment)[0]
@@ -294,7 +300,7 @@ class Quiz:
         }
         engine.model.raise_mastery(students, raised)
         set_time(progress, now)
-        (state,) = engine._codec.encode([self.student], students, progress)
+        (state,) = engine.states.codec.encode([self.student], students, progress)
         return Commit(self.student, stored.version, state, (events.encode(entry),)), None
 
 

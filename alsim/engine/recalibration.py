@@ -82,7 +82,7 @@ def recalibrate(
         model=type(found.model).__name__,
         items_total=len(new.model.items),
         digest_before=engine.digest,
-        digest=f"{engine.digest_with(new):016x}",
+        digest=f"{engine.states.digest_with(new):016x}",
         is_stored=made is not None,
         **fields,
     )

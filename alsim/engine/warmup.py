@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alsim.engine.engine import AdaptiveEngine
+from alsim.engine.interactions import Report, interact
 from alsim.engine.stores import Stored
 from alsim.models.student.base import NOT_ANSWERED
 
@@ -16,14 +17,14 @@ def warm_up(engine: AdaptiveEngine) -> None:
     Raises StoreError if the store cannot be read.
     """
     engine.store.load(STUDENT)
-    changes, made = engine._decide([STUDENT], 1, None)
+    changes, made = engine.deciding.decide([STUDENT], 1, None)
     for recommendation in made[0]:
         recommendation.to_dict()
     for is_question in (True, False):
         numbers = (engine.catalogue.is_question == is_question).nonzero()[0].tolist()
         for number in numbers[:1]:
             correct = 1 if is_question else NOT_ANSWERED
-            engine._interact(STUDENT, Stored(1, changes[0].state), number, correct, None, None, None)
+            interact(engine.states, STUDENT, Stored(1, changes[0].state), Report(number, correct))
 
 
 __all__ = ["warm_up"]

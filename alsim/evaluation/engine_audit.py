@@ -1,4 +1,4 @@
-"""Audit of an engine: what its log says about mastery, forecasts, sessions, returns and satisfaction, by group."""
+"""Audit of the log of an engine: mastery, forecasts, sessions, returns and satisfaction, by group."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MOST_GROUPS = 50
 @short_repr
 @dataclass
 class Columns:
-    """What an audit reads from the log. n students, M interactions, S sessions."""
+    """Columns of the log for an audit. n students, M interactions, S sessions."""
 
     names: list[str]
     mastered: Doubles  # (n,) share of the skills that is mastered now
@@ -61,7 +61,7 @@ class Columns:
 def read_columns(
     engine: AdaptiveEngine, gap: float = SESSION_GAP, progress: Callable[[int], None] | None = None
 ) -> Columns:
-    """Return what an audit reads from the log of all students; the arguments are those of `audit_engine`."""
+    """Return the columns of the log of all students; the arguments are those of `audit_engine`."""
     names, found = list[str](), list[tuple[Any, ...]]()
     for part in parts(engine):
         kept = [k for k, entries in enumerate(part.entries) if entries]
@@ -112,8 +112,8 @@ def audit_engine(
     session_gap  time without an event after which a session has ended, seconds, > 0
     progress     function that is called with the number of students done
 
-    The unit of all statistics is the student. What cannot be observed yet is left out and counted, and undefined values
-    are None. Raises AlsimError for invalid arguments and for a log without events.
+    The unit of all statistics is the student. Students and sessions that cannot be observed yet are left out and
+    counted, and undefined values are None. Raises AlsimError for invalid arguments and for a log without events.
     """
     if isinstance(session_gap, bool) or not isinstance(session_gap, int | float) or not 0 < session_gap < np.inf:
         raise AlsimError(f"session_gap must be a positive number of seconds; got {session_gap!r:.100}; 1800 is usual")

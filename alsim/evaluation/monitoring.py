@@ -1,7 +1,7 @@
 """Statistics of an engine in use: calibration of forecasts, mastery, sessions, returns and satisfaction.
 
 All functions take plain arrays. The independent unit is the student: a mean is that of the means of the students, and
-intervals are Student's t over students, as of `alsim.evaluation.statistics.mean`. Undefined values are NaN.
+intervals are Student's t over students, see `alsim.evaluation.statistics.mean`. Undefined values are NaN.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from alsim.engine import (
     EngineError,
     KeyConflict,
     OutOfOrder,
+    StoreError,
     UnknownName,
     UnknownStudent,
 )
@@ -312,6 +313,8 @@ BAD_CALLS = [
     (lambda e: e.process_response("anna", "c0", True, time=math.nan), EngineError, "time must be seconds"),
     (lambda e: e.process_response("anna", "c0", True, time=1.7e12 * 1e3), EngineError, "time must be seconds"),
     (lambda e: e.process_response("anna", "c0", True, time="noon"), EngineError, "time must be seconds"),
+    (lambda e: e.process_response("anna", "c0", True, time=datetime(2026, 5, 1)), EngineError, "must have a time zone"),
+    (lambda e: e.process_response("anna", "c0", True, time=datetime(1960, 5, 1, tzinfo=UTC)), EngineError, "got -3"),
     (lambda e: e.process_response("anna", "c0", True, key=""), EngineError, "key must be text"),
     (lambda e: e.process_response("anna", "c0", True, key="k" * 257), EngineError, "key must be text"),
     (lambda e: e.process_response("", "c0", True), EngineError, "name of a student must be text"),
@@ -353,6 +356,13 @@ BAD_OPTIONS = [
 def test_invalid_options_are_refused(options, message):
     with pytest.raises(EngineError, match=message):
         engine(**options)
+
+
+def test_an_engine_closes_its_store(tmp_path):
+    with engine(store=f"sqlite:{tmp_path / 'students.db'}") as one:
+        one.recommend("anna")
+    with pytest.raises(StoreError, match="closed"):
+        one.recommend("anna")
 
 
 def test_a_catalogue_has_its_graph():

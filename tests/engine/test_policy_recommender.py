@@ -110,11 +110,9 @@ def test_every_policy_serves_a_student_alone_as_in_a_batch(name):
     for student in students:
         entries = [entry for entry in one.store.entries(student) if b'"event":"shown"' not in entry]
         if entries:
-            two.store.commit(
-                Commit(
-                    student, 0, two._codec.encode([student], *two._codec.decode([student], [None]))[0], tuple(entries)
-                )
-            )
+            codec = two.states.codec
+            state = codec.encode([student], *codec.decode([student], [None]))[0]
+            two.store.commit(Commit(student, 0, state, tuple(entries)))
     two.replay()
     assert many == [two.recommend(student, 4, time=100.0) for student in students]
 

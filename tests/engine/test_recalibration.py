@@ -116,7 +116,7 @@ def test_all_states_follow_from_the_log_under_the_new_model():
         engine.recalibrate(replay=replay)
         fresh = AdaptiveEngine(GRAPH, ITEMS, model=engine.model.model, store=engine.store)
         states = {name: engine.store.load(name).state for name in engine.students()}
-        assert all(engine._codec.is_current(state) == replay for state in states.values())
+        assert all(engine.states.codec.is_current(state) == replay for state in states.values())
         assert [fresh.mastery(name) for name in states] == [engine.mastery(name) for name in states]
 
 
@@ -134,10 +134,10 @@ def test_engines_on_the_store_use_the_new_model(model, tmp_path):
     assert new.mastery("student 3") == engine.mastery("student 3") != old.mastery("student 3")
 
     old.process_response("student 3", "q1", True)  # by the old model: the new one must not read its state
-    assert not engine._codec.is_current(engine.store.load("student 3").state)
+    assert not engine.states.codec.is_current(engine.store.load("student 3").state)
     found = engine.mastery("student 3")
     engine.replay()
-    assert engine._codec.is_current(engine.store.load("student 3").state)
+    assert engine.states.codec.is_current(engine.store.load("student 3").state)
     assert engine.mastery("student 3") == found
 
     assert old.refresh()
@@ -213,7 +213,7 @@ def test_threads_use_one_model_for_each_event():
     assert not errors
     for name in engine.students():
         state = engine.store.load(name).state
-        if engine._codec.is_current(state):
+        if engine.states.codec.is_current(state):
             engine.replay()
             assert engine.store.load(name).state == state
 

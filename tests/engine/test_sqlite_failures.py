@@ -204,7 +204,7 @@ def test_another_program_that_keeps_the_file_locked(tmp_path, monkeypatch):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"kept the store locked for 0\.1 s, and nothing was changed: try again"):
             store.commit(change(0))
-        assert store.load("s0") == Stored(0, None)  # reading goes on
+        assert store.load("s0") == Stored(0, None)  # reading still works
         other.execute("ROLLBACK")
         other.close()
         assert store.commit(change(0))
@@ -214,7 +214,7 @@ def test_another_program_that_keeps_the_file_locked(tmp_path, monkeypatch):
 
 
 @forks
-def test_a_child_goes_on_after_its_parent_has_closed_the_store(tmp_path):
+def test_a_child_writes_on_after_its_parent_has_closed_the_store(tmp_path):
     """SQLite's locks are not inherited: with the parent's connections, the commits of the child would be lost."""
     store = SQLiteStore(tmp_path / "s.db")
     assert store.commit(change(0))
@@ -277,7 +277,7 @@ def opened(path, barrier, results):
 @forks
 def test_processes_create_a_store_at_the_same_time(tmp_path):
     context = multiprocessing.get_context("fork")
-    for trial in range(10):
+    for trial in range(5):
         barrier, results = context.Barrier(6), context.Queue()
         arguments = (tmp_path / f"{trial}.db", barrier, results)
         processes = [context.Process(target=opened, args=arguments) for _ in range(6)]

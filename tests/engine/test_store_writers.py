@@ -10,6 +10,7 @@ import pytest
 from alsim.engine import KeyConflict
 
 pytestmark = [
+    pytest.mark.versionless,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
@@ -21,7 +22,7 @@ def address(tmp_path):
 
 
 def test_the_final_state_of_many_writers_is_that_of_a_sequential_replay(address):
-    writers.check_many_writers(address, responses=60)
+    writers.check_many_writers(address, responses=30)
 
 
 @pytest.mark.ci

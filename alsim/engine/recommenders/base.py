@@ -14,7 +14,7 @@ from alsim.engine.models import EngineModel
 from alsim.engine.progress import Progress, Trial
 from alsim.engine.randomness import decision_words
 from alsim.engine.selection import Choice
-from alsim.types import Bools, Doubles, Ints, Keys, Longs, Words, short_repr
+from alsim.types import Bools, Doubles, Ints, Keys, Longs, Words, safe_repr, short_repr
 
 Counts = tuple[tuple[str, int], ...]
 """Changes of the counters that all students share: pairs of name and addend."""
@@ -109,6 +109,10 @@ class Recommender(ABC):
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+
+    @safe_repr
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: policy {self.name!r}, {self.catalogue!r}>"
 
     @property
     def members(self) -> Members:

@@ -72,7 +72,12 @@ class RedisStore(Store):
         self._is_cluster = hasattr(self._client, "get_primaries")
         self._hashes = {script: sha1(script.encode()).hexdigest() for script in (COMMIT, DELETE, ADD)}
         self._prefix = self._address.prefix
-        self._shards = self._call(self._prepare)
+        try:
+            self._shards = self._call(self._prepare)
+        except StoreError:
+            if client is None:
+                self._client.close()
+            raise
 
     @classmethod
     def at(cls, address: str) -> Self:
@@ -174,7 +179,7 @@ class RedisStore(Store):
 
     def _prepare(self) -> int:
         """Write the format of a new store, and return the number of shards. Raises StoreError for another format."""
-        _check_eviction(self._client, self._address.public)
+        _check_server(self._client, self._address.public, self._is_cluster)
         text = json.dumps({"version": VERSION, "shards": SHARDS if self._is_cluster else 1})
         key = f"{self._prefix}:format"
         self._client.set(key, text, nx=True)
@@ -246,14 +251,16 @@ class RedisStore(Store):
         return results
 
 
-def _check_eviction(client: Any, address: str) -> None:
-    """Raise StoreError for a server that deletes keys when its memory is full."""
+def _check_server(client: Any, address: str, is_cluster: bool) -> None:
+    """Raise StoreError for a server that deletes keys when its memory is full, and for a node of a cluster alone."""
     from redis.exceptions import ResponseError
 
     try:
-        found = client.info("memory")
+        found, kind = client.info("memory"), {} if is_cluster else client.info("cluster")
     except ResponseError:  # not permitted, or renamed, by the provider
         return
+    if int(kind.get("cluster_enabled", 0)):
+        raise StoreError(f"{address} belongs to a Redis Cluster: add `?cluster=true` to the address")
     for values in found.values() if all(isinstance(v, dict) for v in found.values()) else [found]:
         policy = str(values.get("maxmemory_policy", ""))
         if policy.startswith("allkeys") and int(values.get("maxmemory", 0)) > 0:
