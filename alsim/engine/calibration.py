@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Refit(NamedTuple):
 def refit(model: StudentModel, catalogue: Catalogue, log: Responses) -> Refit:
     """Return a student model fitted to responses.
 
-    model      bkt: by EM, each skill with a Beta prior around the mean of the present parameters
+    model      bkt: by EM, each skill with a Beta prior around its present parameters
                irt: items with ENOUGH responses of both kinds by marginal maximum likelihood; the others by shrinkage
                elo, glicko: difficulties by shrinkage, given the ratings
                pfa, dkt: as `alsim.models.pfa.fit` and `alsim.models.dkt.fit`
@@ -76,18 +76,38 @@ def _bkt(model: BKTModel, _: Catalogue, log: Responses) -> Refit:
     """Return a model of Bayesian knowledge tracing with the parameters of a fit by skill."""
     from alsim.models.bkt import fit
 
-    forgets = bool((model.p_forget > 0).any())
-    names = ("p_init", "p_learn", "p_guess", "p_slip", *(("p_forget",) if forgets else ()))
-    means = {name: float(np.clip(getattr(model, name).mean(), 0.001, 0.999)) for name in names}
-    priors = {name: (1 + STRENGTH * mean, 1 + STRENGTH * (1 - mean)) for name, mean in means.items()}
-    found = fit(log, forgets=forgets, priors=priors, errors=False, tolerance=1e-6, max_iterations=1000)
+    names = ("p_init", "p_learn", "p_guess", "p_slip", *(("p_forget",) if (model.p_forget > 0).any() else ()))
+    present = _present(model, names)
     by_skill = {name: np.full(model.items.num_skills, np.nan) for name in (*names, "p_forget")}
-    for k, skill in enumerate(model.items.skills.tolist()):
-        if skill in found.skills:
+    of_model = codes_of(log.skills, model.items.skills)[log.skill]  # skill of the model, by skill of each response
+    owner = np.repeat(np.arange(len(log)), np.diff(log.skill_start))
+    groups, group = np.unique(present, axis=0, return_inverse=True)
+    for g, means in enumerate(groups.tolist()):
+        member = group.reshape(-1) == g
+        rows = np.unique(owner[(of_model >= 0) & member[of_model]])
+        if len(rows) == 0:
+            continue
+        priors = {name: (1 + STRENGTH * m, 1 + STRENGTH * (1 - m)) for name, m in zip(names, means, strict=True)}
+        options: Any = {"forgets": "p_forget" in names, "errors": False, "tolerance": 1e-6, "max_iterations": 1000}
+        found = fit(log.take(rows), priors=priors, **options)
+        for k in np.flatnonzero(member).tolist():
+            skill = str(model.items.skills[k])
             for name, values in by_skill.items():
-                values[k] = getattr(found.skills[skill].parameters, name)
-    fitted = of_skills(model, by_skill)
-    return Refit(fitted, _answered(model, model.items.codes(log)))
+                if skill in found.skills:
+                    values[k] = getattr(found.skills[skill].parameters, name)
+    return Refit(of_skills(model, by_skill), _answered(model, model.items.codes(log)))
+
+
+def _present(model: BKTModel, names: Sequence[str]) -> Doubles:
+    """Return the parameters of each skill of a model, (K, P), in [0.001, 0.999]: means over its items."""
+    size = np.bincount(model.items.skill, minlength=model.items.num_skills)
+    columns = [
+        getattr(model, name)
+        if name == "p_init"
+        else np.bincount(model.items.skill, getattr(model, name), model.items.num_skills) / size
+        for name in names
+    ]
+    return np.asarray(np.clip(np.stack(columns, axis=1), 0.001, 0.999).round(12))
 
 
 def of_skills(model: BKTModel, by_skill: dict[str, Doubles]) -> BKTModel:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from alsim.engine.checks import LONGEST_NAME, as_number, is_name
 from alsim.engine.errors import EngineError, UnknownName
 from alsim.engine.graph import SkillGraph
 from alsim.errors import did_you_mean
-from alsim.types import MODALITIES, Bools, Keys, Longs, safe_repr, short_repr
+from alsim.types import MODALITIES, Bools, Keys, Longs, describe, safe_repr, short_repr
 
 if TYPE_CHECKING:
     from alsim.bank.items import Bank
@@ -206,8 +207,11 @@ def read_item(source: Item | Mapping[str, Any], number: int) -> Item:
             f"got {source!r:.100}"
         )
     name = values.get("id")
-    if not isinstance(name, str) or not name:
-        raise EngineError(f"item {number} of the catalogue must have an id, a text; got {name!r:.100}")
+    if not is_name(name):
+        raise EngineError(
+            f"item {number} of the catalogue must have an id, text of 1 to {LONGEST_NAME} printable characters; got "
+            f"{name!r:.100}"
+        )
     kind = values.get("type", "question")
     if kind not in TYPES:
         raise EngineError(f"item {name!r}: type must be {' or '.join(map(repr, TYPES))}; got {kind!r:.100}")
@@ -241,10 +245,10 @@ def _number(item: str, field: str, value: Any) -> float | None:
     if value is None:
         return None
     bound = BOUNDS[field]
-    valid = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not valid or not math.isfinite(value) or not bound.low < value < bound.high:
-        raise EngineError(f"item {item!r}: {field} must be {bound.words}; got {value!r:.100}")
-    return float(value)
+    found = as_number(value)
+    if not bound.low < found < bound.high:
+        raise EngineError(f"item {item!r}: {field} must be {bound.words}; got {describe(value)}")
+    return found
 
 
 __all__ = ["TYPES", "Catalogue", "Item", "Members", "hash_of", "read_item"]

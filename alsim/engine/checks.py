@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from alsim.types import describe
 MOST_RECOMMENDED = 1000
 """Largest number of recommendations at once."""
 LONGEST_NAME = 256
-"""Largest length of the name of a student and of an idempotency key, characters."""
+"""Largest length of the name of a student, an item or a skill, and of an idempotency key, characters."""
 Time = float | datetime | None
 """Time of an event: seconds since 1970, a datetime, or None for now."""
-LATEST = 2.0**40
-"""Largest time, seconds: beyond it, milliseconds have been passed."""
+LATEST = 32_503_680_000.0
+"""The year 3000, seconds since 1970: a later time is probably in milliseconds."""
 
 
 def checked_ranks(n: Any) -> int:
@@ -34,9 +34,14 @@ def checked_student(name: Any) -> str:
     return str(name)
 
 
+def is_name(value: Any) -> TypeGuard[str]:
+    """Return whether a value is text of 1 to LONGEST_NAME printable characters."""
+    return isinstance(value, str) and 1 <= len(value) <= LONGEST_NAME and value.isprintable()
+
+
 def check_text(what: str, text: Any) -> None:
     """Raise EngineError unless a value is text of 1 to LONGEST_NAME characters without control characters."""
-    if not isinstance(text, str) or not 1 <= len(text) <= LONGEST_NAME or not text.isprintable():
+    if not is_name(text):
         raise EngineError(
             f"{what} must be text of 1 to {LONGEST_NAME} printable characters; got {describe(text)}: convert numbers "
             "with str()"
@@ -73,41 +78,57 @@ def checked_correct(correct: Any, item: str, *, partial: bool = False) -> float:
     raise EngineError(f"correct must be {expected}; got {describe(correct)} for the item {item!r}")
 
 
+def as_number(value: Any) -> float:
+    """Return a value as a float; NaN for anything but a number, and infinity for an integer that is too large."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def checked_seconds(seconds: Any) -> float | None:
     """Return a number of seconds, or None. Raises EngineError."""
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.integer | np.floating):
+    found = as_number(seconds)
+    if not 0 <= found < math.inf:
         raise EngineError(f"seconds must be a number of at least 0, or None; got {describe(seconds)}")
-    if not 0 <= seconds < math.inf:
-        raise EngineError(f"seconds must be a number of at least 0, or None; got {describe(seconds)}")
-    return float(seconds)
+    return found
 
 
 def checked_satisfaction(rating: Any) -> float | None:
     """Return a rating, or None. Raises EngineError unless it is a finite number."""
     if rating is None:
         return None
-    valid = isinstance(rating, int | float | np.integer | np.floating) and not isinstance(rating, bool)
-    if not valid or not math.isfinite(rating):
+    found = as_number(rating)
+    if not math.isfinite(found):
         raise EngineError(f"satisfaction must be a finite number, or None; got {describe(rating)}")
-    return float(rating)
+    return found
 
 
 def checked_time(time: Any) -> float | None:
     """Return a time as seconds since 1970, None for now. Raises EngineError."""
     if time is None:
         return None
-    if isinstance(time, datetime):
-        if time.tzinfo is None:
-            raise EngineError(f"time must have a time zone; got {time!r}: use datetime.now(UTC), or seconds since 1970")
-        time = time.timestamp()
-    valid = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
-    if not valid or not 0 <= time < LATEST:
+    found = _timestamp(time) if isinstance(time, datetime) else as_number(time)
+    if not 0 <= found < LATEST:
         raise EngineError(
-            f"time must be seconds since 1970, at least 0 and below {LATEST:.3g}, or a datetime; got {describe(time)}"
+            f"time must be seconds since 1970, or a datetime, from 1970 to 2999; got {describe(time)}: divide "
+            "milliseconds by 1000"
         )
-    return float(time)
+    return found
+
+
+def _timestamp(time: datetime) -> float:
+    """Return a datetime as seconds since 1970, NaN if it is too early or too late. Raises EngineError."""
+    if time.tzinfo is None:
+        raise EngineError(f"time must have a time zone; got {time!r}: use datetime.now(UTC), or seconds since 1970")
+    try:
+        return time.timestamp()
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def checked_facts(time: Any, seconds: Any, satisfaction: Any) -> tuple[float | None, float | None, float | None]:
@@ -117,6 +138,8 @@ def checked_facts(time: Any, seconds: Any, satisfaction: Any) -> tuple[float | N
 
 __all__ = [
     "Time",
+    "LONGEST_NAME",
+    "as_number",
     "check_text",
     "checked_correct",
     "checked_facts",
@@ -127,4 +150,5 @@ __all__ = [
     "checked_student",
     "checked_threshold",
     "checked_time",
+    "is_name",
 ]

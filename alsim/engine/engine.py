@@ -31,7 +31,7 @@ from alsim.engine.states import States
 from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of
 from alsim.engine.stores import Store, open_store
 from alsim.models.student.base import NOT_ANSWERED
-from alsim.types import Bools
+from alsim.types import Bools, describe
 from alsim.utils.collection import paused_collection
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ class AdaptiveEngine:
         """Decisions for students, for extensions of the engine."""
         self.refresh()
 
+    def __reduce__(self) -> Any:
+        raise EngineError("an engine has a store and locks, and cannot be pickled or copied: make one in each process")
+
     def __repr__(self) -> str:
         return f"<AdaptiveEngine: {self.recommender.name}, {type(self.model.model).__name__}, {self.store!r}>"
 
@@ -145,15 +148,19 @@ class AdaptiveEngine:
     def recommend_many(self, students: Iterable[str], n: int = 5, *, time: Time = None) -> list[list[Recommendation]]:
         """Return `recommend` of each student, processed together. The other arguments and the errors are the same.
 
-        Students are logged in parts of some hundred: an error leaves the recommendations of earlier parts in the log.
+        All students are checked before the first one is logged.
         """
         if isinstance(students, str):
             raise EngineError(f"students must be a list of names; got {students!r:.100}: use recommend for one student")
+        if not isinstance(students, Iterable):
+            raise EngineError(f"students must be a list of names; got {describe(students)}")
         names = [*map(checked_student, students)]
         ranks, moment = checked_ranks(n), checked_time(time)
         size = max(1, min(MOST_STUDENTS, MOST_ENTRIES // len(self.catalogue.skills)))
         found: list[list[Recommendation]] = []
         with paused_collection():
+            if len(names) > size:
+                self.states.check(names, moment)
             for begin in range(0, len(names), size):
                 found += self.deciding.recommend(names[begin : begin + size], ranks, moment)
         return found

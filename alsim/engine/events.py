@@ -20,6 +20,14 @@ QUESTION, CONTENT = "q", "c"
 """Kinds of items in an entry."""
 QUESTION_SHOWN, CONTENT_SHOWN = "question_shown", "content_shown"
 
+NEEDED = {
+    SHOWN: {"time", "decision", "policy", "catalogue", "model", "ready", "items", "kinds", "scores", "propensities"},
+    ANSWERED: {"time", "item", "correct"},
+    STUDIED: {"time", "item"},
+    PLACED: {"time", "mastery"},
+}
+"""Fields without which an entry of each kind is damaged."""
+
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False).encode
 
 
@@ -34,7 +42,7 @@ def decode(entry: bytes) -> dict[str, Any]:
         found = json.loads(entry.decode("utf-8", "surrogatepass"))
     except ValueError:
         found = None
-    if not isinstance(found, dict) or found.get("event") not in (SHOWN, ANSWERED, STUDIED, PLACED):
+    if not isinstance(found, dict) or not NEEDED.get(str(found.get("event")), {"event", ""}) <= found.keys():
         raise StoreError(f"the store has a damaged event: {entry[:80]!r}; restore a copy of the store")
     return found
 

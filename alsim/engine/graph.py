@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from alsim.curriculum.graph import IN_PYTHON, Curriculum, CurriculumError
+from alsim.engine.checks import LONGEST_NAME, is_name
 from alsim.engine.errors import EngineError, UnknownName
 from alsim.errors import did_you_mean
 from alsim.jit.compile import lean_kernel
@@ -28,8 +30,11 @@ class SkillGraph:
                 f"the graph must map at least one skill to the list of its prerequisites; got {prerequisites!r:.100}"
             )
         for skill in prerequisites:
-            if not isinstance(skill, str) or not skill:
-                raise EngineError(f"the graph must have names of skills as keys; got {skill!r:.100}: use text")
+            if not is_name(skill):
+                raise EngineError(
+                    "the graph must have names of skills as keys, text of 1 to "
+                    f"{LONGEST_NAME} printable characters; got {skill!r:.100}"
+                )
         try:
             curriculum = Curriculum.read(prerequisites)
         except CurriculumError as error:
@@ -113,7 +118,7 @@ class SkillGraph:
                 needed[:, parent] |= practised[:, k] | needed[:, k]
         return np.asarray(needed & (mastery < threshold))
 
-    @property
+    @cached_property
     def _parents(self) -> list[list[int]]:
         """Parents of each skill."""
         parents: list[list[int]] = [[] for _ in self.skills]
@@ -121,7 +126,7 @@ class SkillGraph:
             parents[child].append(parent)
         return parents
 
-    @property
+    @cached_property
     def _children_first(self) -> list[int]:
         """Skills in an order in which each comes after all that need it."""
         order = Curriculum(self.edges.tolist()).order

@@ -6,25 +6,29 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from alsim.engine.catalogue import Catalogue
+from alsim.engine.catalogue import Catalogue, hash_of
 from alsim.engine.errors import EngineError
 from alsim.errors import AlsimError, did_you_mean
-from alsim.models.base import Fit, load_fit
+from alsim.models.base import Fit, ModelError, load_fit
 from alsim.models.student.base import NOT_ANSWERED, BaseStudentModel, StudentModel, Students
 from alsim.models.student.fits import student_model
 from alsim.models.student.items import Items
 from alsim.types import Doubles, Longs, describe
+from alsim.utils.files import sha256_of_file
 
 DEFAULTS = ("bkt", "alosi", "irt", "elo", "glicko")
 """Models that need no fit: their names."""
 GUESS_AND_SLIP = (("guess", 0.2), ("slip", 0.1))
 """Probabilities of items without values of their own: those of the guide."""
 SEPARATOR = "\x1f"
-"""Separator of the skills in the name of a model item for several skills; names may contain any other character."""
+"""Separator of the skills in the name of a model item for several skills; names have no control characters."""
+LONGEST_SET = 500
+"""Largest length of the joined names of several skills; a longer one is replaced by its hash."""
 
 
 class EngineModel:
@@ -37,7 +41,10 @@ class EngineModel:
     """
 
     def __init__(self, model: Any, catalogue: Catalogue) -> None:
-        self.model = _resolved(model, catalogue)
+        try:
+            self.model = _resolved(model, catalogue)
+        except (ModelError, OSError) as error:
+            raise EngineError(str(error)) from error
         items = self.model.items
         self.graph = catalogue.graph
         """Graph of skills."""
@@ -97,7 +104,7 @@ def _resolved(model: Any, catalogue: Catalogue) -> StudentModel:
         return _default(model, catalogue)
     if isinstance(model, str | Path):
         path = Path(model)
-        if not path.exists():
+        if not str(model) or not path.is_file():
             cure = did_you_mean(str(model), DEFAULTS)
             raise EngineError(
                 f"there is no student model {str(model)!r}{cure}; expected {', '.join(DEFAULTS)}, or a file with a fit"
@@ -158,7 +165,8 @@ def catalogue_items(catalogue: Catalogue, *, by_item: bool = False) -> Items:
 
 def set_name(skills: Any) -> str:
     """Return the name of the model item for a set of skills: that of the skill, if it is one."""
-    return SEPARATOR.join(sorted(set(skills)))
+    name = SEPARATOR.join(sorted(set(skills)))
+    return name if len(name) <= LONGEST_SET else f"set{SEPARATOR}{hash_of(name):016x}"
 
 
 def _skills(item: Any) -> tuple[str, ...]:
@@ -191,11 +199,28 @@ def _digest(model: StudentModel, catalogue: Catalogue) -> str:
     items = model.items
     digest.update(json.dumps([type(model).__name__, items.names.tolist(), items.skills.tolist()]).encode())
     digest.update(items.skill.tobytes())
-    if isinstance(model, BaseStudentModel):
+    if not isinstance(model, BaseStudentModel):
+        digest.update(_own_digest(model).encode())
+    else:
         digest.update(json.dumps(model.options(), sort_keys=True).encode())
         for name, values in sorted(model.arrays().items()):
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def _own_digest(model: StudentModel) -> str:
+    """Return the digest of a model of the user: its attribute `digest`, or else that of the file that it saves."""
+    own = getattr(model, "digest", None)
+    if isinstance(own, str):
+        return own
+    with TemporaryDirectory() as folder:
+        try:
+            return sha256_of_file(Path(model.save(Path(folder, "model"))))
+        except (AttributeError, NotImplementedError, OSError, TypeError) as error:
+            raise EngineError(
+                f"the student model {describe(model)} cannot be saved ({type(error).__name__}: {error}), so its "
+                "parameters are unknown: give it an attribute digest, a text that changes with them"
+            ) from None
 
 
 __all__ = ["DEFAULTS", "EngineModel", "catalogue_items", "set_name"]

@@ -94,7 +94,7 @@ class QuizLog:
     entries   entries of the log, oldest first
     name      name of the quiz
     settings  settings of the quiz, if the log has none
-    known     ids of the items of the catalogue; a pending question that is not among them is dropped
+    known     ids of the items of the catalogue; a pending question that is not among them is replaced
     """
 
     def __init__(self, entries: Iterable[bytes], name: str, settings: Settings, known: Any) -> None:
@@ -109,17 +109,20 @@ class QuizLog:
         self.is_placed = False
         """True if the result was placed."""
         for entry in map(events.decode, entries):
-            self._read(entry, name, known)
+            self._read(entry, name)
+        if self.pending is not None and self.pending.item not in known:
+            self.pending = None
+        self.known_answers = [(item, correct) for item, correct in self.answers if item in known]
+        """Answers to items that the catalogue has."""
 
-    def _read(self, entry: dict[str, Any], name: str, known: Any) -> None:
+    def _read(self, entry: dict[str, Any], name: str) -> None:
         """Read one entry."""
         quiz = entry.get("quiz") or {}
         if entry["event"] == events.SHOWN and quiz.get("name") == name:
             if not self.answers and self.pending is None:
                 self.settings = Settings(quiz["length"], quiz["span"], quiz["best"])
             (item,), (score,), (propensity,) = entry["items"], entry["scores"], entry["propensities"]
-            is_known = item in known
-            self.pending = self.question(item, score, propensity, name) if is_known else None
+            self.pending = self.question(item, score, propensity, name)
         elif entry["event"] == events.PLACED and quiz.get("name") == name:
             self.is_placed = True
         elif entry["event"] == events.ANSWERED:
@@ -228,7 +231,7 @@ class Quiz:
         """Return the probability of each skill (K,) after the answers of the quiz."""
         if not log.settings.span:
             return of_model
-        belief: Doubles = self._design.belief(self._engine.catalogue, log.answers)[0]
+        belief: Doubles = self._design.belief(self._engine.catalogue, log.known_answers)[0]
         return belief
 
     @property
@@ -278,7 +281,7 @@ class Quiz:
         """Return the chosen question, its score, and the numbers of the questions among which it was chosen."""
         engine, settings = self._engine, log.settings
         if settings.span:
-            belief = self._design.belief(engine.catalogue, log.answers)
+            belief = self._design.belief(engine.catalogue, log.known_answers)
             return self._design.spanning(engine.model, students, belief, pool, settings.best, words[0])
         return self._design.informative(engine.model, students, pool, settings.best, words[0])
 

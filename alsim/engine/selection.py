@@ -130,27 +130,30 @@ def choose(
             live[known], open_scores[known] = c, scores[i, c]
             known += int(scores[i, c] > -np.inf)
         candidates[i] = _total(live[:known], start)
-        size, x, value = 0, -1, np.inf
+        size, value = 0, np.inf
         while True:
-            x, value = _next(open_scores[:known], x, value)
-            if x < 0 or (size == ranks and value < values[i, ranks - 1]):
+            value = _next(open_scores[:known], value)
+            if value == -np.inf or (size == ranks and value < values[i, ranks - 1]):
                 break
-            c = live[x]
-            for place in range(start[c], start[c + 1]):
-                it, score = item[place], value
-                if has_shown[c] and (bits >> (u64(it) & LOW_BITS)) & ONE_BIT:
-                    score = faded(value, count_of(shown[i], counts[i], it), factor, step)
-                tie = mixed(hashes[it] ^ salts[i])
-                if size == ranks and (
-                    score < values[i, ranks - 1] or (score == values[i, ranks - 1] and tie >= best[ranks - 1])
-                ):
+            for x in range(known):
+                if open_scores[x] != value:
                     continue
-                r = min(size, ranks - 1)
-                while r > 0 and (values[i, r - 1] < score or (values[i, r - 1] == score and best[r - 1] > tie)):
-                    items[i, r], values[i, r], best[r] = items[i, r - 1], values[i, r - 1], best[r - 1]
-                    r -= 1
-                items[i, r], values[i, r], best[r] = it, score, tie
-                size = min(size + 1, ranks)
+                c = live[x]
+                for place in range(start[c], start[c + 1]):
+                    it, score = item[place], value
+                    if has_shown[c] and (bits >> (u64(it) & LOW_BITS)) & ONE_BIT:
+                        score = faded(value, count_of(shown[i], counts[i], it), factor, step)
+                    tie = mixed(hashes[it] ^ salts[i])
+                    if size == ranks and (
+                        score < values[i, ranks - 1] or (score == values[i, ranks - 1] and tie >= best[ranks - 1])
+                    ):
+                        continue
+                    r = min(size, ranks - 1)
+                    while r > 0 and (values[i, r - 1] < score or (values[i, r - 1] == score and best[r - 1] > tie)):
+                        items[i, r], values[i, r], best[r] = items[i, r - 1], values[i, r - 1], best[r - 1]
+                        r -= 1
+                    items[i, r], values[i, r], best[r] = it, score, tie
+                    size = min(size + 1, ranks)
         for r in range(size):
             if r > 0 and values[i, r] == values[i, r - 1]:
                 ties[i, r] = ties[i, r - 1] - 1
@@ -188,13 +191,13 @@ def _total(classes: Longs, start: Longs) -> int:
 
 
 @rule
-def _next(scores: Doubles, last: int, value: float) -> tuple[int, float]:
-    """Return the place after another in descending order of the score, and its score; -1 after the last."""
-    found, best = -1, -np.inf
-    for c in range(len(scores)):
-        if scores[c] > best and (scores[c] < value or (scores[c] == value and c > last)):
-            found, best = c, scores[c]
-    return found, best
+def _next(scores: Doubles, value: float) -> float:
+    """Return the largest score below a value; -inf if there is none."""
+    best = -np.inf
+    for x in range(len(scores)):
+        if scores[x] > best and scores[x] < value:
+            best = float(scores[x])
+    return best
 
 
 @rule

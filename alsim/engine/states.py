@@ -12,7 +12,7 @@ from alsim.engine.catalogue import Catalogue, hash_of
 from alsim.engine.checks import checked_student
 from alsim.engine.errors import DeletedStudent, StoreError, UnknownStudent
 from alsim.engine.models import EngineModel
-from alsim.engine.progress import Progress, remove_shown, set_time, show
+from alsim.engine.progress import Progress, remove_shown, set_time, show, times
 from alsim.engine.recommenders import Counts, Interaction, Recommender
 from alsim.engine.shared_lock import SharedLock
 from alsim.engine.stores import Commit, Store, Stored
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from alsim.engine.quiz_choice import QuizDesign
 
 Result = TypeVar("Result")
+CHECKED = 256
+"""Number of students that are checked together."""
 ATTEMPTS = 1000
 """Number of times that a change is tried again while other processes change the same student."""
 
@@ -75,6 +77,15 @@ class States:
         """Return what the store has of students, and their current records. Raises DeletedStudent."""
         stored = self.store.load_many(names)
         return stored, [self.current(name, old) for name, old in zip(names, stored, strict=True)]
+
+    def check(self, names: Sequence[str], moment: float | None) -> None:
+        """Raise DeletedStudent if a student was deleted, and OutOfOrder for a time before the last event of one."""
+        for begin in range(0, len(names), CHECKED):
+            part = names[begin : begin + CHECKED]
+            _, records = self.load(part)
+            if moment is not None:
+                _, progress = self.codec.decode(part, records)
+                times(part, progress, moment)
 
     def loaded(self, name: str) -> tuple[Stored, bytes | None, Students, Progress]:
         """Return what the store has of a student, the current record, and the state and progress in it."""
@@ -140,6 +151,9 @@ class States:
                 set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
                 counts += self.advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
+            else:  # the catalogue has lost the item
+                progress.interactions[0] += 1
+                set_time(progress, entry["time"])
         return self.codec.encode([name], students, progress)[0], tuple(counts)
 
     def replay(self, name: str) -> Counts | None:

@@ -1,7 +1,8 @@
 """The refitted student model in a store: other processes on the same store use it as well.
 
-Two notes hold models in turn, and a third says which of them is current. It is written last, so that a reader finds the
-old model or the new one. A checksum detects a model that is replaced while it is read.
+A note holds a model, and its name has the checksum of the model; so no process overwrites the model of another. A
+second note, the pointer, says which model is current. It is written last, so that a reader finds the old model or the
+new one. The model before the previous one is emptied.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from alsim.models.student.base import BaseStudentModel
 from alsim.models.student.files import from_bytes, to_bytes
 from alsim.utils.reading import parse_json
 
-POINTER, SLOTS = "model", ("model-0", "model-1")
-"""Names of the notes."""
+POINTER = "model"
+"""Name of the note that says which model is current; the names of models begin with it."""
 FORMAT = 1
 """Version of the pointer."""
 TRIES, WAIT = 50, 0.1
@@ -38,6 +39,8 @@ class Pointer(NamedTuple):
     """Name of the note with the model."""
     checksum: str
     """SHA-256 of the model, hexadecimal."""
+    previous: str = ""
+    """Name of the note with the model before."""
 
 
 def source_of(requested: Any, model: Any) -> str:
@@ -64,7 +67,7 @@ def read_pointer(store: Store) -> Pointer | None:
         found = parse_json(text.encode())
         if found["format"] != FORMAT:
             raise ValueError
-        return Pointer(str(found["source"]), str(found["slot"]), str(found["checksum"]))
+        return Pointer(*(str(found[name]) for name in Pointer._fields))
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"the store has a damaged note {POINTER!r}: {CURE}") from None
 
@@ -87,10 +90,13 @@ def write_model(store: Store, source: str, model: BaseStudentModel) -> Pointer:
     """Store a model as the current one, and return what points to it."""
     content = to_bytes(model)
     old = read_pointer(store)
-    slot = SLOTS[1] if old is not None and old.slot == SLOTS[0] else SLOTS[0]
-    pointer = Pointer(source, slot, hashlib.sha256(content).hexdigest())
+    checksum = hashlib.sha256(content).hexdigest()
+    slot = f"{POINTER}-{checksum[:16]}"
+    pointer = Pointer(source, slot, checksum, "" if old is None else old.slot)
     store.write_note(slot, base64.b64encode(zlib.compress(content, 1)).decode())
     store.write_note(POINTER, json.dumps({"format": FORMAT, **pointer._asdict()}))
+    if old is not None and old.previous and old.previous not in (slot, old.slot):
+        store.write_note(old.previous, "")
     return pointer
 
 

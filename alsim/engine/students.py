@@ -59,6 +59,7 @@ class StudentCodec:
         self._wide = num_skills > 2**16
         self._index = np.dtype("<u4" if self._wide else "<u2")
         self._entry = sum(self._template[name][0, 0].nbytes for name in self._sparse) + self._index.itemsize
+        self._others = sum(self._template[name].nbytes for name in self._dense)
         self._prefix = digest.to_bytes(8, "little")
 
     def _start(self, names: Sequence[str]) -> Students:
@@ -68,8 +69,11 @@ class StudentCodec:
         return self._compact(self.model.start_of(list(names)))  # type: ignore[attr-defined]  # it has the method
 
     def is_current(self, record: bytes) -> bool:
-        """Return whether a record has the format and the digest of this codec."""
-        return len(record) >= HEADER.itemsize and record[0] == FORMAT and record[8:16] == self._prefix
+        """Return whether a record has the format, the digest and the size of this codec."""
+        if len(record) < HEADER.itemsize or record[0] != FORMAT or record[8:16] != self._prefix:
+            return False
+        touched = int.from_bytes(record[4:8], "little")
+        return bool(len(record) == _body_start(record) + touched * self._entry + self._others)
 
     def touched(self, names: Sequence[str], students: Students) -> Bools:
         """Return the skills of the model whose state differs from that of a new student, (n, K)."""
@@ -157,8 +161,7 @@ class StudentCodec:
         self, buffer: NDArray[np.uint8], place: Longs, rows: Longs, touched: Longs, values: Students
     ) -> None:
         """Read the state of the model."""
-        others = sum(self._template[name].nbytes for name in self._dense)
-        index_place = place + touched * (self._entry - self._index.itemsize) + others
+        index_place = place + touched * (self._entry - self._index.itemsize) + self._others
         index = _gathered(buffer, index_place, touched * self._index.itemsize, self._index).astype(np.int64)
         entries = np.repeat(rows, touched), index
         for name in self._sparse:

@@ -35,7 +35,7 @@ def test_the_digest_follows_items_and_graph():
         ([5], "item 0 of the catalogue must be a mapping"),
         ([{"skills_taught": ["shapes"]}], "item 0 of the catalogue must have an id"),
         ([question("", "shapes")], "must have an id"),
-        ([{"id": 7}], "must have an id, a text; got 7"),
+        ([{"id": 7}], "must have an id, text of 1 to 256 printable characters; got 7"),
         ([question("q", "shapes"), question("q", "shapes")], "has the item 'q' more than once"),
         ([{"id": "q", "type": "exam"}], "item 'q': type must be 'question' or 'content'; got 'exam'"),
         ([{"id": "q", "type": "question", "skills_taught": ["shapes"]}], "must assess a skill"),
@@ -46,6 +46,9 @@ def test_the_digest_follows_items_and_graph():
         ([question("q", "shapes", difficulty=float("nan"))], "difficulty must be a finite"),
         ([question("q", "shapes", difficulty_sd=0)], "difficulty_sd must be a positive"),
         ([question("q", "shapes", guess=1.0)], r"guess must be a probability in \(0, 1\)"),
+        ([question("q" * 257, "shapes")], "must have an id, text of 1 to 256"),
+        ([question("q\x1f", "shapes")], "must have an id, text of 1 to 256"),
+        ([question("q", "shapes", difficulty=10**400)], "difficulty must be a finite"),
         ([question("q", "shapes", slip=-0.1)], "slip must be a probability"),
         ([question("q", "shapes", discrimination=True)], "discrimination must be a positive number"),
         ([content("q", "shapes", modality="film")], "modality must be one of video"),
@@ -70,7 +73,7 @@ def test_an_unknown_skill_is_named():
         ({"a": ["b"], "b": ["a"]}, "prerequisites form a cycle"),
         ({"a": ["a"]}, "'a' is its own prerequisite"),
         ({"a": "b", "b": []}, "the prerequisites of 'a' must be a list"),
-        ({1: []}, "names of skills as keys; got 1"),
+        ({1: []}, "names of skills as keys, text of .* got 1"),
         ({"": []}, "names of skills as keys"),
         (
             {"addition": ["cuonting"], "counting": []},
@@ -102,3 +105,10 @@ def test_remedial_skills_go_through_mastered_ones():
     graph = SkillGraph({"a": [], "b": ["a"], "c": ["b"], "d": []})
     mastery, practised = np.array([[0.2, 0.95, 0.1, 0.1]]), np.array([[False, False, True, True]])
     assert graph.remedial(mastery, practised, 0.9).tolist() == [[True, False, False, False]]
+
+
+def test_remedial_skills_of_a_long_chain():
+    graph = SkillGraph({f"s{k}": [f"s{k - 1}"] if k else [] for k in range(5000)})
+    practised = np.zeros((1, 5000), np.bool_)
+    practised[0, -1] = True
+    assert graph.remedial(np.full((1, 5000), 0.3), practised, 0.9).sum() == 4999

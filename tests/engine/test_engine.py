@@ -1,6 +1,7 @@
 """The engine against the guide's rules in plain Python, and what it promises about logs, keys and errors."""
 
 import math
+import pickle
 from datetime import UTC, datetime
 
 import numpy as np
@@ -19,6 +20,7 @@ from alsim.engine import (
     UnknownName,
     UnknownStudent,
 )
+from alsim.engine.stores.base import Commit
 from alsim.engine.stores.memory import MemoryStore
 from alsim.models.student import BKTModel
 
@@ -258,7 +260,7 @@ OTHER_REQUESTS = {
     "answer": lambda one: one.process_response("anna", "c0", False, key="k"),
     "item": lambda one: one.process_response("anna", "c1", True, key="k"),
     "seconds": lambda one: one.process_response("anna", "c0", True, key="k", seconds=3),
-    "time": lambda one: one.process_response("anna", "c0", True, key="k", time=2.0**39),
+    "time": lambda one: one.process_response("anna", "c0", True, key="k", time=3e10),
     "content": lambda one: one.process_content("anna", "video", key="k"),
 }
 
@@ -290,9 +292,9 @@ def test_events_are_in_order_of_time():
 
 def test_now_is_never_before_the_last_event():
     one = engine()
-    one.process_response("anna", "c0", True, time=2.0**39)
+    one.process_response("anna", "c0", True, time=3e10)
     one.process_response("anna", "c0", True)
-    assert one.events("anna")[1]["time"] == 2.0**39
+    assert one.events("anna")[1]["time"] == 3e10
 
 
 # ── bad input ────────────────────────────────────────────────────────────────────────────────────
@@ -310,11 +312,20 @@ BAD_CALLS = [
     (lambda e: e.process_response("anna", "c0", None), EngineError, "correct must be"),
     (lambda e: e.process_response("anna", "c0", True, seconds=-1), EngineError, "seconds must be"),
     (lambda e: e.process_response("anna", "c0", True, seconds=math.inf), EngineError, "seconds must be"),
-    (lambda e: e.process_response("anna", "c0", True, time=math.nan), EngineError, "time must be seconds"),
-    (lambda e: e.process_response("anna", "c0", True, time=1.7e12 * 1e3), EngineError, "time must be seconds"),
-    (lambda e: e.process_response("anna", "c0", True, time="noon"), EngineError, "time must be seconds"),
+    (lambda e: e.process_response("anna", "c0", True, time=math.nan), EngineError, "time must be seconds since 1970"),
+    (
+        lambda e: e.process_response("anna", "c0", True, time=1.7e12 * 1e3),
+        EngineError,
+        "time must be seconds since 1970",
+    ),
+    (lambda e: e.process_response("anna", "c0", True, time="noon"), EngineError, "time must be seconds since 1970"),
     (lambda e: e.process_response("anna", "c0", True, time=datetime(2026, 5, 1)), EngineError, "must have a time zone"),
-    (lambda e: e.process_response("anna", "c0", True, time=datetime(1960, 5, 1, tzinfo=UTC)), EngineError, "got -3"),
+    (lambda e: e.process_response("anna", "c0", True, time=datetime(1960, 5, 1, tzinfo=UTC)), EngineError, "from 1970"),
+    (lambda e: e.process_response("anna", "c0", True, time=datetime.max.replace(tzinfo=UTC)), EngineError, "to 2999"),
+    (lambda e: e.process_response("anna", "c0", True, time=10**400), EngineError, "from 1970 to 2999"),
+    (lambda e: e.process_response("anna", "c0", True, seconds=10**400), EngineError, "seconds must be"),
+    (lambda e: e.process_response("anna", "c0", True, satisfaction=10**400), EngineError, "satisfaction must be"),
+    (lambda e: e.recommend_many(None), EngineError, "must be a list of names; got None"),
     (lambda e: e.process_response("anna", "c0", True, key=""), EngineError, "key must be text"),
     (lambda e: e.process_response("anna", "c0", True, key="k" * 257), EngineError, "key must be text"),
     (lambda e: e.process_response("", "c0", True), EngineError, "name of a student must be text"),
@@ -349,6 +360,12 @@ BAD_OPTIONS = [
     ({"model": BKTModel(["other"])}, "neither the item 'c0' nor one for its skills"),
     ({"store": "postgres://x"}, "the address of a store must be"),
     ({"store": None}, "the address of a store must be"),
+    ({"store": "sqlite"}, "must be sqlite:PATH with a file"),
+    ({"store": "sqlite::memory:"}, "must be sqlite:PATH with a file"),
+    ({"model": ""}, "there is no student model ''"),
+    ({"model": "/"}, "there is no student model '/'"),
+    ({"model": __file__}, "neither a student model nor a fit|is neither|not a"),
+    ({"model": "glicko"}, "needs items with one skill each"),
 ]
 
 
@@ -382,3 +399,86 @@ def test_other_models_follow_students(model):
     state = one.store.load("anna").state
     one.replay()
     assert one.store.load("anna").state == state
+
+
+# ── larger catalogues, lost items, own models ────────────────────────────────────────────────────
+
+
+def test_a_failing_batch_of_several_parts_logs_nothing():
+    one = engine()
+    one.recommend("s1999", 1, time=5)
+    one.delete("s1999")
+    names = [f"s{i}" for i in range(2000)]
+    with pytest.raises(DeletedStudent, match="'s1999'"):
+        one.recommend_many(names, 1)
+    one.recommend("s1998", 1, time=100)
+    with pytest.raises(OutOfOrder, match="'s1998'"):
+        one.recommend_many(names[:-1], 1, time=50)
+    assert list(one.students()) == ["s1998"]
+
+
+def test_events_of_lost_items_keep_their_time_and_number():
+    store = MemoryStore()
+    first = engine(store=store)
+    first.process_response("anna", "c0", True, time=100)
+    first.process_response("anna", "c1", True, time=1000)
+    second = AdaptiveEngine(GRAPH, [item for item in ITEMS if item["id"] != "c1"], store=store)
+    with pytest.raises(OutOfOrder):
+        second.process_response("anna", "c2", True, time=500)
+    assert second.process_response("anna", "c2", True, time=1000).interactions == 3
+
+
+class OwnModel:
+    """A StudentModel that is no BaseStudentModel: it passes everything to another one."""
+
+    def __init__(self, inner, digest=None):
+        self.items, self._inner = inner.items, inner
+        self.start, self.update, self.mastery = inner.start, inner.update, inner.mastery
+        self.chance, self.chances, self.save = inner.chance, inner.chances, inner.save
+        if digest is not None:
+            self.digest = digest
+
+
+@pytest.mark.parametrize("digests", [("slow", "quick"), (None, None)])
+def test_a_model_of_the_user_has_the_digest_of_its_parameters(digests):
+    store, items = MemoryStore(), engine().model.model.items
+    first, second = (
+        engine(store=store, model=OwnModel(BKTModel(items, p_learn=p), digest))
+        for p, digest in zip((0.1, 0.5), digests, strict=True)
+    )
+    first.process_response("anna", "c0", True)
+    known = 0.27 / (0.27 + 0.14)
+    assert first.digest != second.digest
+    assert second.mastery("anna")["counting"] == pytest.approx(known + (1 - known) * 0.5)
+
+
+def test_a_model_of_the_user_that_cannot_be_saved_needs_a_digest():
+    model = OwnModel(BKTModel(engine().model.model.items))
+    model.save = lambda path: (_ for _ in ()).throw(NotImplementedError("no files"))
+    with pytest.raises(EngineError, match="give it an attribute digest"):
+        engine(model=model)
+
+
+def test_items_may_teach_many_skills():
+    graph = {f"a skill with a long name, number {k:03d}": [] for k in range(120)}
+    one = AdaptiveEngine(graph, [question("x", *graph), question("y", *list(graph)[:60])])
+    assert one.recommend("anna")[0].score == pytest.approx(120 * 0.7)
+    assert len(one.process_response("anna", "y", True).mastery) == 60
+
+
+def test_an_engine_is_not_pickled():
+    with pytest.raises(EngineError, match="make one in each process"):
+        pickle.dumps(engine())
+
+
+def test_a_damaged_state_is_made_again_and_a_damaged_event_is_named():
+    one = engine()
+    one.process_response("anna", "c0", True)
+    before = one.mastery("anna")
+    stored = one.store.load("anna")
+    for state in (stored.state[:-3], stored.state + b"x", stored.state[:60], b""):
+        assert one.store.commit(Commit("anna", one.store.load("anna").version, state))
+        assert one.mastery("anna") == before
+    assert one.store.commit(Commit("anna", one.store.load("anna").version, b"", (b'{"event":"answered","time":1}',)))
+    with pytest.raises(StoreError, match="damaged event"):
+        one.mastery("anna")

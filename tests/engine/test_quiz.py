@@ -6,12 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from courses import GRAPH, question
 from scipy import stats
 
 from alsim.engine import AdaptiveEngine, Catalogue, DeletedStudent, EngineError, OutOfOrder, Quiz, SkillGraph
 from alsim.engine.choice import pick
 from alsim.engine.information import information
 from alsim.engine.placement import Placement
+from alsim.engine.stores.memory import MemoryStore
 from alsim.models.irt import ItemParameters, probability
 from alsim.models.irt import information as fisher_information
 from alsim.models.student import AbilityModel, BKTModel, EloModel, GlickoModel, Items
@@ -298,3 +300,16 @@ def test_adaptive_quizzes_are_better_than_random_ones():
     spanning, other = (placements(200, adaptive=choice).accuracy[20] for choice in (True, False))
     difference = spanning - other
     assert difference.mean() > 2 * difference.std() / math.sqrt(200)
+
+
+def test_a_quiz_goes_to_its_end_when_the_catalogue_loses_an_answered_question():
+    store, items = MemoryStore(), [question(f"{skill}{k}", skill) for skill in GRAPH for k in range(3)]
+    first = AdaptiveEngine(GRAPH, items, store=store)
+    item = first.quiz("anna", 4).next()
+    first.process_response("anna", item.item, True, key=item.key)
+    quiz = (second := AdaptiveEngine(GRAPH, [i for i in items if i["id"] != item.item], store=store)).quiz("anna", 4)
+    positions = [item.position]
+    while (item := quiz.next()) is not None:
+        second.process_response("anna", item.item, True, key=item.key)
+        positions.append(item.position)
+    assert positions == [1, 2, 3, 4] and quiz.result().is_finished

@@ -6,9 +6,11 @@ import threading
 
 import numpy as np
 import pytest
+from courses import question
 
 from alsim.engine import AdaptiveEngine, EngineError, StoreError
 from alsim.engine.calibration import ENOUGH
+from alsim.engine.stores.memory import MemoryStore
 from alsim.models.student import BKTModel, EloModel
 
 SKILLS = ("s0", "s1", "s2")
@@ -285,7 +287,7 @@ def test_a_damaged_model(monkeypatch):
     monkeypatch.setattr("alsim.engine.stored_model.WAIT", 0.0)
     engine = filled("elo", students=2)
     engine.recalibrate(held_out=0)
-    engine.store.write_note("model-0", "AAAA")
+    engine.store.write_note(json.loads(engine.store.read_note("model"))["slot"], "AAAA")
     with pytest.raises(StoreError, match="damaged student model"):
         AdaptiveEngine(GRAPH, ITEMS, model="elo", store=engine.store)
 
@@ -296,4 +298,51 @@ def test_the_next_model_does_not_replace_the_current_one_while_it_is_read():
     for p in (0.1, 0.2, 0.3):
         engine.recalibrate(held_out=0, refit=lambda log, model, p=p: EloModel(model.items, p))
         slots.append(json.loads(engine.store.read_note("model"))["slot"])
-    assert slots == ["model-0", "model-1", "model-0"]
+    assert len(set(slots)) == 3
+    assert [bool(engine.store.read_note(slot)) for slot in slots] == [False, True, True]
+
+
+def test_each_skill_of_bkt_is_shrunken_to_its_own_parameters():
+    """One response per skill, against priors worth 20 observations: no parameter can move by more than 1/21."""
+    before = BKTModel(["a", "b"], p_init=[0.05, 0.8], p_learn=[0.3, 0.02], p_guess=[0.05, 0.45], p_slip=[0.02, 0.3])
+    engine = AdaptiveEngine({"a": [], "b": []}, [question("qa", "a"), question("qb", "b")], model=before)
+    engine.process_response("x", "qa", False)
+    engine.process_response("y", "qb", True)
+    engine.recalibrate(held_out=0)
+    for name, values in before.arrays().items():
+        assert engine.model.model.arrays()[name] == pytest.approx(values, abs=1 / 21)
+
+
+class Interrupted(MemoryStore):
+    """A store in which another engine recalibrates between the two notes of a recalibration."""
+
+    other = None
+
+    def write_note(self, name, text):
+        super().write_note(name, text)
+        if name != "model" and self.other is not None:
+            other, self.other = self.other, None
+            other.process_response("z", "q", False)
+            other.recalibrate(held_out=0)
+
+
+def test_two_recalibrations_at_a_time_leave_one_of_their_models():
+    store = Interrupted()
+    course = {"a": []}, [question("q", "a")]
+    first, second = (AdaptiveEngine(*course, store=store) for _ in range(2))
+    first.process_response("x", "q", True)
+    store.other = second
+    first.recalibrate(held_out=0)
+    third = AdaptiveEngine(*course, store=store)
+    assert third.digest in (first.digest, second.digest)
+    second.refresh()
+    assert second.digest == third.digest
+
+
+def test_a_store_keeps_two_models_only():
+    store = MemoryStore()
+    engine = AdaptiveEngine({"a": []}, [question("q", "a")], store=store)
+    for k in range(5):
+        engine.process_response("x", "q", k % 2 == 0)
+        engine.recalibrate(held_out=0)
+    assert sum(bool(text) for name, text in store._notes.items() if name != "model") == 2

@@ -56,6 +56,8 @@ class SQLiteStore(Store):
     def at(cls, address: str) -> Self:
         """Return the store at `sqlite:PATH` or `sqlite:PATH?synchronous=full`. Raises EngineError for other options."""
         path, _, option = address.removeprefix("sqlite:").partition("?")
+        if address == "sqlite" or not path or path.startswith(":memory:"):
+            raise EngineError(f"the address of a SQLite store must be sqlite:PATH with a file; got {address!r:.100}")
         name, _, value = option.partition("=")
         if option and name != "synchronous":
             raise EngineError(f"the address of a SQLite store has the option synchronous only; got {option!r:.100}")
