@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -62,6 +63,7 @@ class Processes:
     def __init__(self, address: str, workers: int, **environment: str) -> None:
         self.address, self.workers, self.environment = address, workers, environment
         self.port = free_port()
+        self.folder = tempfile.TemporaryDirectory()  # of metrics, which a killed server leaves
         self.start()
 
     @property
@@ -74,7 +76,7 @@ class Processes:
         path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "served", self.address, str(self.port), str(self.workers)],
-            env={**os.environ, "PYTHONPATH": path, **self.environment},
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": self.folder.name, **self.environment},
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -98,6 +100,7 @@ class Processes:
     def __exit__(self, *error: object) -> None:
         if self.process.poll() is None:
             self.stop()
+        self.folder.cleanup()
 
 
 def accepts(port: int) -> bool:
