@@ -128,13 +128,12 @@ def _default(name: str, catalogue: Catalogue) -> StudentModel:
     """Return a model with its default parameters."""
     from alsim.models.student.files import class_of
 
-    own = any(item.guess is not None or item.slip is not None for item in catalogue.items)
-    if name == "bkt" and not own:
+    if name == "bkt":
         return class_of(name)(catalogue_items(catalogue))
-    if name in ("alosi", "bkt"):
+    if name == "alosi":
         items = catalogue_items(catalogue, by_item=True)
         guess, slip = (np.repeat(column_of(catalogue, items, f, default), items.sizes) for f, default in GUESS_AND_SLIP)
-        return class_of(name)(items, p_guess=guess, p_slip=slip)  # type: ignore[call-arg]  # both have these
+        return class_of(name)(items, p_guess=guess, p_slip=slip)  # type: ignore[call-arg]  # AlosiModel
     from alsim.engine.difficulties import expert_model
 
     return expert_model(name, catalogue)

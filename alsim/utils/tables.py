@@ -186,8 +186,8 @@ def _read_parquet(path: Path, inside: Path | None) -> Cells:
 def as_text(value: Any) -> str:
     """Return a value as text in a CSV file: the shortest text that reads back to the value, empty for null.
 
-    The values of a list are separated by semicolons.
+    Texts in a list are separated by semicolons.
     """
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ";".join(map(as_text, value))
     return "" if value is None else str(value).strip()

@@ -26,7 +26,8 @@ def test_the_page_has_the_measured_figures():
 
 
 def test_every_policy_under_every_dynamics_is_measured():
-    assert {name.partition(":")[0] for name in policies.POLICIES} == set(POLICIES)
+    # What an engine teaches depends on its catalogue: docs/engine/simulator.md has its figures.
+    assert {name.partition(":")[0] for name in policies.POLICIES} == set(POLICIES) - {"engine"}
     assert set(policies.DYNAMICS) == set(DYNAMICS)
     for by_policy in FIGURES.values():
         assert set(by_policy) == set(policies.POLICIES)

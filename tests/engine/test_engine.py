@@ -493,14 +493,3 @@ def test_a_mastery_at_the_threshold_is_mastered():
     assert {r.item for r in one.recommend("anna", 100)} == {"a0", "a1", "a2"}
     one.process_response("anna", "f", True)  # fractions need addition, which is not mastered, and counting, which is
     assert one.remedial_skills("anna") == ["addition"]
-
-
-def test_bkt_reads_guess_and_slip_of_the_catalogue():
-    items = [question("good", "a", guess=0.01, slip=0.01), question("plain", "a"), question("bad", "a", slip=0.4)]
-    after = {}
-    for item in items:
-        one = AdaptiveEngine({"a": []}, items)
-        after[item["id"]] = one.process_response("anna", item["id"], True).mastery["a"]
-    for name, guess, slip in (("good", 0.01, 0.01), ("plain", 0.2, 0.1), ("bad", 0.2, 0.4)):
-        known = 0.3 * (1 - slip) / (0.3 * (1 - slip) + 0.7 * guess)
-        assert after[name] == pytest.approx(known + (1 - known) * 0.1)
