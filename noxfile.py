@@ -14,7 +14,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
-# Some containers set it. The tests start hundreds of processes, each of which would compile every module that it imports.
+# Some containers set it. The tests start hundreds of processes, each of which would compile all modules it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PIP = "virtualenv"
