@@ -129,7 +129,7 @@ def times(names: Sequence[str], progress: Progress, moment: float | None) -> lis
     if (early := last > moment).any():
         i = int(np.argmax(early))
         raise OutOfOrder(
-            f"the event at {moment!r} of the student {names[i]!r} is {last[i] - moment:,.0f} s earlier than its last "
+            f"the event at {moment!r} of the student {names[i]!r} is {last[i] - moment:,.1f} s earlier than its last "
             f"one, at {float(last[i])!r}: report events in order of time, or without a time, which is now"
         )
     return [moment] * len(names)

@@ -370,7 +370,7 @@ def test_a_client_that_leaves_in_its_body_changes_nothing(client, student):
         ('{"item": 5, "correct": true}', "item of the body: input should be a valid string; got 5"),
         ('{"item": null, "correct": true}', "item of the body"),
         ('{"item": ["count-1"], "correct": true}', "item of the body"),
-        ('{"item": "video", "correct": true}', "'video' is a content and has no answer"),
+        ('{"item": "video", "correct": true}', "'video' is a content: report that it was studied"),
         ('{"item": "count-1", "correct": true, "secnods": 3}', "unknown key 'secnods'; did you mean 'seconds'"),
         ('{"item": "count-1", "correct": true, "student": "eve"}', "the body has the unknown key 'student'"),
         *(
