@@ -187,7 +187,10 @@ class EngineLog:
 
     @cached_property
     def next_obs(self) -> NDArray[Any]:
-        """Mastery after each interaction, (M, K) float32."""
+        """Mastery at the next interaction of the session, or at the end of the session, (M, K) float32.
+
+        A placement in between is included, while the reward is that of the interaction alone.
+        """
         obs, keys = self.arrays["obs"], ("learner_id", "episode")
         final = [_column(self.episodes, name) for name in (*keys, "total_steps")]
         is_last = np.ones(len(obs), np.bool_)

@@ -79,7 +79,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("cumulative_reward", pa.float64(), "skills", "sum of the rewards"),
         Column("terminated", pa.bool_(), "", "the session ended with every skill mastered"),
         Column("truncated", pa.bool_(), "", "the session ended otherwise"),
-        Column("final_obs", OBSERVATION, "", "mastery of each skill after the session"),
+        Column("final_obs", OBSERVATION, "", "mastery of each skill after the last event of the session"),
     ),
 }
 assert tuple(COLUMNS) == TABLES

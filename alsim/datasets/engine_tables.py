@@ -11,7 +11,16 @@ from alsim.datasets.engine_schema import COLUMNS, NAME, log_schema
 from alsim.datasets.tables import observation_column
 from alsim.engine import events as kinds
 from alsim.engine.engine import AdaptiveEngine
-from alsim.engine.histories import Entry, Interactions, Part, Paths, interactions, mastery_paths, session_numbers
+from alsim.engine.histories import (
+    Entry,
+    Interactions,
+    Part,
+    Paths,
+    interactions,
+    mastery_after,
+    mastery_paths,
+    session_numbers,
+)
 from alsim.types import Bools, Doubles, Longs, short_repr
 
 Rows = dict[str, list[Any]]
@@ -60,7 +69,8 @@ def tables_of_part(engine: AdaptiveEngine, part: Part, gap: float, *, names: boo
     flat = [entry for entries in part.entries for entry in entries]
     sessions = Sessions.of(part, flat, gap)
     events, decided = _events(engine, flat, sessions)
-    episodes = _episodes(engine, found, paths, sessions)
+    mastery, row = mastery_after(paths, part.entries)
+    episodes = _episodes(found, sessions, mastery[row[sessions.end]], engine.threshold)
     transitions = _transitions(found, paths, sessions, episodes["terminated"]) | decided
     block = sessions.block[sessions.is_step]
     episodes["cumulative_reward"] = np.bincount(block, transitions["reward"], len(sessions.start))
@@ -143,18 +153,16 @@ def _transitions(found: Interactions, paths: Paths, sessions: Sessions, all_mast
     }
 
 
-def _episodes(engine: AdaptiveEngine, found: Interactions, paths: Paths, sessions: Sessions) -> dict[str, Any]:
-    """Return the columns of the sessions, (S,), without the sum of rewards."""
+def _episodes(found: Interactions, sessions: Sessions, final: Doubles, threshold: float) -> dict[str, Any]:
+    """Return the columns of the sessions, (S,), without the sum of rewards.
+
+    final  (S, K) mastery after the last event of each session
+    """
     block, num, start = sessions.block[sessions.is_step], len(sessions.start), sessions.start
     steps = np.bincount(block, minlength=num)
-    student, total = sessions.student[start], np.cumsum(steps)
-    of_student = np.cumsum(np.bincount(found.student, minlength=len(paths.last)))[student]
-    padded = np.append(paths.before, np.zeros((1, paths.before.shape[1])), axis=0)
-    # Mastery after a session is that before the next interaction of the student, if there is one.
-    final = np.where((total == of_student)[:, None], paths.last[student], padded[total])
     asked = np.bincount(block, found.score >= 0, num)
     right = np.bincount(block, np.maximum(found.score, 0), num)
-    all_mastered = (final >= engine.threshold).all(axis=1)
+    all_mastered = (final >= threshold).all(axis=1)
     return {
         "learner_id": sessions.learner[start],
         "episode": sessions.session[start],

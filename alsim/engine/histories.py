@@ -1,4 +1,4 @@
-"""Histories of students, read from the log: interactions as arrays, and mastery before each of them.
+"""Histories of students, read from the log: interactions as arrays, and mastery along them.
 
 Students are processed in parts, so that the memory does not grow with their number.
 """
@@ -109,13 +109,14 @@ def interactions(catalogue: Catalogue, entries: Sequence[Sequence[Entry]]) -> In
 class Paths(NamedTuple):
     """Mastery of K skills along the interactions of n students."""
 
+    start: Doubles  # (n, K) before the first event of each student
     before: Doubles  # (M, K) before each interaction
     following: Doubles  # (M, K) after it; a placement may raise it until the next one
-    last: Doubles  # (n, K) at the end of the log of each student
+    placed: Doubles  # (P, K) after each of the P placements
 
 
 def mastery_paths(model: EngineModel, students: Students, found: Interactions) -> Paths:
-    """Return the mastery of the skills before and after each interaction, and at the end of the log.
+    """Return the mastery of the skills along their interactions and placements.
 
     model     student model of the engine
     students  state of n students without events; it is not changed
@@ -129,13 +130,17 @@ def mastery_paths(model: EngineModel, students: Students, found: Interactions) -
     first, sizes = (np.cumsum(lengths) - lengths)[order], lengths[order]
     states = {name: values[order] for name, values in students.items()}
     place_of = {int(i): row for row, i in enumerate(order)}
-    before = np.empty((len(found.item), len(model.columns)))
-    following = np.empty_like(before)
+    before, placed = (np.empty((size, len(model.columns))) for size in (len(found.item), len(found.placements)))
+    following, start = np.empty_like(before), model.mastery(students)
+    due: dict[int, list[int]] = {}
+    for p, (_, count, _) in enumerate(found.placements):
+        due.setdefault(count, []).append(p)
     for t in range(int(lengths.max(initial=0)) + 1):
-        for i, count, mastery in found.placements:
-            if count == t:
-                row = place_of[i]
-                model.raise_mastery({name: values[row : row + 1] for name, values in states.items()}, mastery)
+        for p in due.get(t, ()):
+            row = place_of[found.placements[p][0]]
+            own = {name: values[row : row + 1] for name, values in states.items()}
+            model.raise_mastery(own, found.placements[p][2])
+            placed[p] = model.mastery(own)[0]
         active = int(np.searchsorted(-sizes, -t, side="left"))
         part = {name: values[:active] for name, values in states.items()}
         place = first[:active] + t
@@ -144,9 +149,28 @@ def mastery_paths(model: EngineModel, students: Students, found: Interactions) -
         items = np.where(known, model.items[found.item[place]], -1)
         model.model.update(part, items, model.read_scores(found.score[place]), items >= 0)
         following[place] = model.mastery(part)
-    last = np.empty((n, before.shape[1]))
-    last[order] = model.mastery(states)
-    return Paths(before, following, last)
+    return Paths(start, before, following, placed)
+
+
+def mastery_after(paths: Paths, entries: Sequence[Sequence[Entry]]) -> tuple[Doubles, Longs]:
+    """Return the mastery after each entry of n logs, and nothing that comes later: values (R, K), and the row of each.
+
+    paths    those of the students
+    entries  E entries of the n logs, student by student
+
+    The second array, (E,), has the row of the mastery after each entry: an interaction or a placement changes it, and
+    items that were shown do not.
+    """
+    n, steps = len(paths.start), len(paths.following)
+    student = np.repeat(np.arange(n), [len(listed) for listed in entries])
+    kinds = [entry["event"] for listed in entries for entry in listed]
+    is_placed = np.array([kind == events.PLACED for kind in kinds], np.bool_)
+    is_step = ~is_placed & np.array([kind != events.SHOWN for kind in kinds], np.bool_)
+    row = np.where(np.append(True, np.diff(student) != 0)[: len(student)], student, -1)
+    row[is_step] = n + np.arange(steps)
+    row[is_placed] = n + steps + np.arange(len(paths.placed))
+    latest = np.maximum.accumulate(np.where(row >= 0, np.arange(len(row)), 0))
+    return np.concatenate((paths.start, paths.following, paths.placed)), row[latest]
 
 
 def session_numbers(student: Longs, time: Doubles, gap: float) -> Longs:
@@ -169,6 +193,7 @@ __all__ = [
     "Part",
     "Paths",
     "interactions",
+    "mastery_after",
     "mastery_paths",
     "parts",
     "session_numbers",

@@ -13,7 +13,7 @@ import numpy as np
 
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.events import ANSWERED, STUDIED
-from alsim.engine.histories import SESSION_GAP, Part, interactions, mastery_paths, parts, session_numbers
+from alsim.engine.histories import SESSION_GAP, Part, interactions, mastery_after, mastery_paths, parts, session_numbers
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.estimates import PairedDifference, Statistic, estimate
 from alsim.evaluation.monitoring import (
@@ -79,16 +79,17 @@ def _columns_of(engine: AdaptiveEngine, part: Part, gap: float) -> tuple[Any, ..
     """Return the columns of some students, each with events."""
     x = interactions(engine.catalogue, part.entries)
     paths = mastery_paths(engine.model, engine.model.new_students(part.names), x)
-    shares = [(values >= engine.threshold).mean(axis=1) for values in (paths.before, paths.last)]
+    mastery, row = mastery_after(paths, part.entries)
+    mastered = (mastery >= engine.threshold).mean(axis=1)[row]
     student = np.repeat(np.arange(len(part.names)), [len(entries) for entries in part.entries])
     time = np.array([entry["time"] for entries in part.entries for entry in entries], np.float64)
     steps = np.array([entry["event"] in (ANSWERED, STUDIED) for entries in part.entries for entry in entries], np.bool_)
     first = time[np.searchsorted(student, np.arange(len(part.names)))]
     by_week = np.empty((len(part.names), MOST_WEEKS + 1))
-    ends = np.searchsorted(x.student, np.arange(len(part.names) + 1))
-    for i, (a, b) in enumerate(pairwise(ends.tolist())):
-        path = np.append(shares[0][a:b], shares[1][i])
-        by_week[i] = path[np.searchsorted(x.time[a:b], first[i] + WEEK * np.arange(MOST_WEEKS + 1), side="right")]
+    ends = np.searchsorted(student, np.arange(len(part.names) + 1))
+    for i, (a, b) in enumerate(pairwise(ends.tolist())):  # after all events until that moment
+        moments = first[i] + WEEK * np.arange(MOST_WEEKS + 1)
+        by_week[i] = mastered[a + np.searchsorted(time[a:b], moments, side="right") - 1]
     session = session_numbers(student, time, gap)
     is_first = np.append(True, (np.diff(student) != 0) | (np.diff(session) != 0))[: len(student)]
     start = np.flatnonzero(is_first)
@@ -96,7 +97,17 @@ def _columns_of(engine: AdaptiveEngine, part: Part, gap: float) -> tuple[Any, ..
     correct = np.where(x.score >= 0, x.score, np.nan)
     counts = np.bincount(np.cumsum(is_first) - 1, steps, len(start)).astype(np.int64)
     sessions = student[start] + part.first, time[start], time[end], counts
-    return shares[1], first, by_week, x.student + part.first, x.time, x.chance, correct, x.satisfaction, *sessions
+    return (
+        mastered[ends[1:] - 1],
+        first,
+        by_week,
+        x.student + part.first,
+        x.time,
+        x.chance,
+        correct,
+        x.satisfaction,
+        *sessions,
+    )
 
 
 def audit_engine(

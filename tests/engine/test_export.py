@@ -12,7 +12,7 @@ import alsim
 from alsim.datasets.engine_schema import COLUMNS
 from alsim.datasets.manifest import DatasetError
 from alsim.engine import AdaptiveEngine, export_log, load_log
-from alsim.engine.histories import interactions, mastery_paths, parts, session_numbers, student_order
+from alsim.engine.histories import interactions, mastery_after, mastery_paths, parts, session_numbers, student_order
 from alsim.models.student import BKTModel
 
 
@@ -34,7 +34,10 @@ def test_mastery_paths_are_those_of_the_engine(engine):
     (part,) = parts(engine)
     found = interactions(engine.catalogue, part.entries)
     start = engine.model.new_students(part.names)
-    before, following, after = mastery_paths(engine.model, start, found)
+    paths = mastery_paths(engine.model, start, found)
+    before, following = paths.before, paths.following
+    values, row = mastery_after(paths, part.entries)
+    after = values[row][np.cumsum([len(entries) for entries in part.entries]) - 1]
     same = np.diff(found.student, append=-1) == 0
     np.testing.assert_array_equal(following[same], before[1:][same[:-1]])
     assert all(np.array_equal(start[name], values) for name, values in engine.model.model.start(6).items())
@@ -336,6 +339,34 @@ def test_placements_after_a_quiz_are_exported_and_replayed(tmp_path):
     assert [odds[k, events[row]["item"]] for k, row in enumerate(rows)] == [events[row]["propensity"] for row in rows]
     with pytest.raises(DatasetError, match="was chosen by a quiz, and not by the policy of the engine"):
         log.candidates([event["policy"] for event in events].index("quiz"))
+
+
+@pytest.mark.parametrize("pause", [5, 2 * HOUR])
+def test_a_placement_counts_from_its_time_on(tmp_path, pause):
+    """Between two interactions, in their session or between their sessions; against the engine at each moment."""
+    engine = AdaptiveEngine(GRAPH, ITEMS)
+
+    def known():
+        return list(engine.mastery("ada").values())
+
+    quiz, time, live = engine.quiz("ada", 3), 10.0, []
+    while (question := quiz.next(time=time)) is not None:
+        engine.process_response("ada", question.item, True, time=time + 1)
+        time += 10
+    live.append(known())
+    quiz.place(time=time + pause)
+    live.append(known())
+    engine.process_response("ada", "q0", False, time=time + 2 * pause)
+    live.append(known())
+    assert np.abs(np.diff(live, axis=0)).max(axis=1).min() > 0.05  # each event changes what is known
+    log = load_log(export_log(engine, tmp_path / "log"))
+    is_apart = pause > 1800
+    obs, after = log.obs[-1], log.next_obs[-2:]
+    np.testing.assert_allclose(obs, live[1], rtol=1e-6)
+    np.testing.assert_allclose(after, [live[0] if is_apart else live[1], live[2]], rtol=1e-6)
+    final, flags = log.episodes.column("final_obs").to_pylist(), log.episodes.column("terminated").to_pylist()
+    np.testing.assert_allclose(final, live if is_apart else live[2:], rtol=1e-6)
+    assert flags == [min(mastery) >= engine.threshold for mastery in (live if is_apart else live[2:])]
 
 
 def test_partial_credit_is_kept(tmp_path):

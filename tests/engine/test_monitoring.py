@@ -190,6 +190,29 @@ def mastered_at(engine, events, moment):
     return len(twin.mastered_skills("x")) / 3
 
 
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_placement_counts_from_its_week_on(is_last):
+    """Mastery by week is that of the engine at that moment: a placement in week 1, and perhaps an answer in week 3."""
+    engine = engine_with_students(0)
+    engine.process_content("other", "v", time=6 * WEEK)  # the log is observed for six weeks
+    quiz, time, live = engine.quiz("ada", 3), 0.0, []
+    while (question := quiz.next(time=time)) is not None:
+        engine.process_response("ada", question.item, True, time=time + 1)
+        time += 10
+    live += 2 * [len(engine.mastered_skills("ada")) / 3]  # at the first event only the question was shown: week 0
+    quiz.place(time=1.5 * WEEK)
+    live += 2 * [len(engine.mastered_skills("ada")) / 3]
+    if not is_last:
+        engine.process_response("ada", "q0", False, time=3.5 * WEEK)
+        engine.process_response("ada", "q0", False, time=3.5 * WEEK)
+    live += 3 * [len(engine.mastered_skills("ada")) / 3]
+    live[0] = 0.0
+    assert live[1] < live[2] and (live[4] < live[3]) != is_last
+    found = audit_engine(engine, {"ada": "x"})["by_group"]["x"]["mastery"]
+    assert [week["rate"]["mean"] for week in found["by_week"]] == pytest.approx(live)
+    assert found["rate"]["mean"] == pytest.approx(live[-1])
+
+
 def test_ratings_are_logged_checked_and_part_of_a_request():
     engine = engine_with_students(0)
     engine.process_response("ada", "q0", True, satisfaction=4, key="k", time=1)
