@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) WIT
 class SQLiteStore(Store):
     """Students in a file, which is created if it does not exist. Threads and processes of one machine may share it.
 
+    A file that cannot be written, as that of a backup or of a mounted snapshot, can be read.
+
     path         path of the file
     synchronous  "normal": a killed process loses nothing, and a power failure may lose the last commits; "full":
                  a power failure loses nothing either
@@ -151,7 +153,8 @@ class SQLiteStore(Store):
         """Create the tables of a new file. Raises StoreError for a file of another kind or version."""
         if self._reader.read(_marks) != (APPLICATION, VERSION):
             self._writer.transaction(self._create)
-        self._writer.read(lambda execute: execute("PRAGMA journal_mode = WAL").fetchone())
+        if not self._reader.is_read_only:
+            self._writer.read(lambda execute: execute("PRAGMA journal_mode = WAL").fetchone())
 
     def _create(self, execute: Execute) -> None:
         """Create the tables within a transaction, unless another process has done so."""

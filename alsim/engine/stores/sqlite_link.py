@@ -21,6 +21,14 @@ PAUSES = 0.000_05, 0.001
 CHECKPOINT = 4000
 """Size of the write-ahead log, pages of 4 KiB, at which a commit copies it into the file, and waits for the disk. One
 commit in a thousand does so; at SQLite's 1000 pages it would be one in 200, and count in the 99th percentile."""
+READ_ONLY, IMMUTABLE = "?mode=ro", "?mode=ro&immutable=1"
+"""Options of SQLite: for reading only, and for a file that nobody writes."""
+RECENT = (
+    "its last commits are in a file -wal, which cannot be read in a directory that cannot be written: copy both files "
+    "to another directory"
+)
+"""What is wrong with a file that was copied while it was open, to where nothing can be written."""
+UNREADABLE = "the store cannot be read: change its permissions"
 Execute = Callable[..., sqlite3.Cursor]
 Result = TypeVar("Result")
 
@@ -31,16 +39,23 @@ class Link:
     path         path of the file
     synchronous  "normal" or "full"
 
-    Raises StoreError for everything that SQLite reports, and if the file was removed or replaced meanwhile.
+    A file that cannot be written, as that of a mounted snapshot, is opened for reading. Raises StoreError for
+    everything that SQLite reports, and if the file was removed or replaced meanwhile.
     """
 
     def __init__(self, path: Path, synchronous: str) -> None:
         self.path, self.synchronous = path, synchronous
         self._connection: sqlite3.Connection | None = None
-        self._identity = (0, 0)
+        self._identity: tuple[int, ...] = ()
+        self._mode = ""
         self._is_closed = False
         self._lock = threading.Lock()
         _links.add(self)
+
+    @property
+    def is_read_only(self) -> bool:
+        """True if the file was opened for reading only."""
+        return self._mode != ""
 
     def read(self, work: Callable[[Execute], Result]) -> Result:
         """Return the result of a function that reads with single statements."""
@@ -90,19 +105,35 @@ class Link:
                 raise StoreError(f"{self.path}: the store is closed: open it again")
             if self.path.is_dir():
                 raise StoreError(f"{self.path} is a directory: pass the path of a file in it")
-            connection = sqlite3.connect(
-                self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
-            )
-            try:  # the first statement may find the file locked by a process that opens or closes it
-                _patient(lambda: connection.execute(f"PRAGMA synchronous = {self.synchronous.upper()}"))
-                connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-            except sqlite3.Error:
-                connection.close()
-                raise
-            self._connection, self._identity = connection, _identity(self.path)
-        elif _identity(self.path) != self._identity:  # otherwise, commits go to a file that has no name
+            self._connection = self._connected()
+        elif _identity(self.path) != self._identity[:2]:  # otherwise, commits go to a file that has no name
             raise StoreError(f"{self.path} was removed or replaced while it was open: restore it, and open it again")
+        elif self._mode == IMMUTABLE and _stamp(self.path) != self._identity:  # others write it after all
+            self.drop()
+            self._connection = self._connected()
         return self._connection
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return a new connection, by which only reading is possible if the file cannot be written."""
+        self._mode, self._identity = _read_only_mode(self.path), _stamp(self.path)
+        path = f"{self.path.absolute().as_uri()}{self._mode}" if self._mode else self.path
+        connection = sqlite3.connect(
+            path,
+            uri=self._mode != "",
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+        )
+        try:  # the first statement may find the file locked by a process that opens or closes it
+            _patient(lambda: connection.execute(f"PRAGMA synchronous = {self.synchronous.upper()}"))
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        if not self._mode:
+            self._identity = _stamp(self.path)  # the file may be new
+        return connection
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -111,7 +142,10 @@ class Link:
             try:
                 yield
             except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: {_sentence(error)}") from error
+                text = _sentence(error)
+                if "unable to open" in str(error) and self.path.exists():
+                    text = RECENT if os.access(self.path, os.R_OK) else UNREADABLE
+                raise StoreError(f"{self.path}: {text}") from error
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -121,6 +155,34 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.st_dev, found.st_ino
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return numbers that change when a file is replaced or written, also by commits that are still in PATH-wal."""
+    try:
+        found = os.stat(path)
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, *_identity(beside(path, "wal"))
+    except OSError:
+        return 0, 0
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the path of a file that SQLite keeps beside its file."""
+    return path.with_name(f"{path.name}-{suffix}")
+
+
+def _read_only_mode(path: Path) -> str:
+    """Return the options of SQLite for a file that cannot be written, "" for one that can or that does not exist."""
+    if not path.exists():
+        return ""
+    log, index = beside(path, "wal"), beside(path, "shm")
+    can_create = os.access(path.parent, os.W_OK) or (log.exists() and index.exists())
+    if os.access(path, os.W_OK) and can_create:
+        return ""
+    # SQLite needs PATH-wal and PATH-shm to read, unless it is told that nobody writes the file. Then it ignores commits
+    # in PATH-wal, so this is for files without.
+    has_commits = log.exists() and (log.stat().st_size > 0 or index.exists())
+    return READ_ONLY if has_commits else IMMUTABLE
 
 
 def _patient(call: Callable[[], Result]) -> Result:
