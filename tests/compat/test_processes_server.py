@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -252,3 +253,19 @@ def test_a_server_whose_store_cannot_be_opened_says_so(tmp_path):
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 1
     assert "create its directory" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_lines_of_the_log_have_the_time_in_utc(tmp_path, workers):
+    """A line for each error, in the time zone of UTC also where another one is set."""
+    address, begin = f"sqlite:{tmp_path}/students.sqlite", datetime.now(UTC)
+    with Processes(address, workers, TZ="America/New_York") as server:
+        assert httpx.get(f"{server.url}/v1/students/ann", timeout=30).status_code == 404
+        (tmp_path / "students.sqlite").rename(tmp_path / "moved")
+        assert httpx.get(f"{server.url}/v1/students/ann", timeout=30).status_code == 503
+        printed = server.stop().splitlines()
+    assert len(printed) == 2 and printed[0].startswith(server.url)
+    time, level, process, message = printed[1].split(" ", 3)
+    assert time.endswith("Z") and begin - timedelta(seconds=1) < datetime.fromisoformat(time) < datetime.now(UTC)
+    assert level == "ERROR" and process.strip("[]").isdigit()
+    assert "was removed or replaced while it was open" in message

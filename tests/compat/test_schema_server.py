@@ -17,26 +17,20 @@ KEY = "correct-horse-battery-staple"
 HERE = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("phases", "examples"), [("coverage,fuzzing", 40), ("stateful", 15)])
-def test_answers_follow_the_schema(tmp_path, phases, examples):
-    """All checks: statuses, bodies, headers, valid data accepted, invalid data refused, methods, the API key.
-
-    `coverage` tries each boundary of each value, `fuzzing` random values, and `stateful` sequences of requests on the
-    students that earlier ones have made.
-    """
+def run(folder, *options, hooks=None, header=f"Authorization: Bearer {KEY}"):
+    """Run schemathesis against a server; return what it has printed, and the number of answers by status."""
+    paths = {"PYTHONPATH": f"{HERE}:{HERE.parent}"} | ({} if hooks is None else {"SCHEMATHESIS_HOOKS": hooks})
     with in_thread(create_app(make_engine(), api_key=KEY)) as url:
         done = subprocess.run(
             [
-                *(shutil.which("schemathesis"), "run", f"{url}/openapi.json", "--header", f"X-API-Key: {KEY}"),
-                *("--checks", "all", "--phases", phases, "--max-examples", str(examples), "--seed", "0", "--no-color"),
-                # Otherwise it adds a random header Authorization to the header with the right key.
-                *("--generation-with-security-parameters", "false"),
+                *(shutil.which("schemathesis"), "run", f"{url}/openapi.json", "--header", header),
+                *("--seed", "0", "--no-color", *options),
             ],
             capture_output=True,
             text=True,
             timeout=500,
-            cwd=tmp_path,
-            env={**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": f"{HERE}:{HERE.parent}"},
+            cwd=folder,
+            env={**os.environ, **paths},
         )
         metrics = httpx.get(f"{url}/metrics", headers={"X-API-Key": KEY}, timeout=30).text
     assert done.returncode == 0, done.stdout + done.stderr
@@ -48,3 +42,23 @@ def test_answers_follow_the_schema(tmp_path, phases, examples):
     assert counts["200"] >= 10  # requests that only fail would pass all checks as well
     assert counts.keys() >= {"200", "401", "404", "422"}
     assert "500" not in counts
+    return done.stdout
+
+
+def test_a_plain_run_passes(tmp_path):
+    """As a stranger runs it, with the key and without further options: all checks and phases are the default."""
+    printed = run(tmp_path)
+    assert all(f"{phase} (in " in printed for phase in ("Coverage", "Fuzzing", "Stateful"))
+
+
+@pytest.mark.parametrize(("phases", "examples"), [("coverage,fuzzing", 40), ("stateful", 15)])
+def test_answers_about_known_items_follow_the_schema(tmp_path, phases, examples):
+    """All checks: statuses, bodies, headers, valid data accepted, invalid data refused, methods, the API key.
+
+    `coverage` tries each boundary of each value, `fuzzing` random values, and `stateful` sequences of requests on the
+    students that earlier ones have made.
+    """
+    # Otherwise it adds a random header Authorization to the header with the right key.
+    options = "--generation-with-security-parameters", "false"
+    limits = "--checks", "all", "--phases", phases, "--max-examples", str(examples)
+    run(tmp_path, *limits, *options, hooks="schemathesis_hooks", header=f"X-API-Key: {KEY}")

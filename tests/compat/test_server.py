@@ -1,10 +1,15 @@
 """The server of the engine: every status and sentence, in this process (`nox -s compat-server`)."""
 
+import gzip
 import http.client
 import json
 import logging
+import re
+import socket
+import sys
 import threading
 import time
+import zlib
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -408,18 +413,39 @@ def test_a_question_is_not_a_content(client, student):
 
 
 @pytest.mark.parametrize("kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-def test_other_types_of_bodies_are_422(client, student, kind):
+def test_other_types_of_bodies_are_415(client, student, kind):
     headers = {} if kind is None else {"Content-Type": kind}
     response = client.post(f"{student}/responses", content=json.dumps(ANSWER), headers=headers)
-    assert "send Content-Type: application/json" in error_of(response, 422)
+    assert "send Content-Type: application/json" in error_of(response, 415)
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
     assert client.post(f"{student}/responses", content=json.dumps(ANSWER), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", "ISO-8859-1", '"utf-7"', "", "nix", "utf-8-sig"])
+def test_other_charsets_are_415(client, student, charset):
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    response = client.post(f"{student}/responses", content=json.dumps(ANSWER), headers=headers)
+    assert error_of(response, 415).endswith(": encode it as UTF-8")
+    assert client.get(student).status_code == 404
+    for known in ("UTF-8", '"utf-8"', "utf8", "us-ascii"):
+        headers = {"Content-Type": f"application/json; charset={known}", "Content-Encoding": "identity"}
+        assert client.post(f"{student}/responses", content=json.dumps(ANSWER), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", bytes)])
+def test_compressed_bodies_are_415(client, student, encoding, pack):
+    content = pack(json.dumps(ANSWER).encode())
+    response = client.post(f"{student}/responses", content=content, headers={**JSON, "Content-Encoding": encoding})
+    expected = f"the body must not be compressed; got Content-Encoding: {encoding}: send it without this header"
+    assert error_of(response, 415) == expected
+    assert client.get(student).status_code == 404
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "tab\tinside", "é".encode(), b"\x80"])
 def test_bad_idempotency_keys_are_422(client, student, key):
     response = client.post(f"{student}/responses", json=ANSWER, headers={"Idempotency-Key": key})
-    assert error_of(response, 422).startswith("Idempotency-Key: ")
+    sentence = error_of(response, 422)
+    assert sentence.startswith("Idempotency-Key: ") and "^" not in sentence
     assert client.get(student).status_code == 404
 
 
@@ -445,6 +471,46 @@ def test_bad_parameters_are_422(client, query):
     assert "events" in error_of(client.get(f"/v1/students/anna?{query}"), 422)
     sentence = error_of(client.post(f"/v1/students/anna/recommend?{query}"), 422)
     assert "this route has no parameters" in sentence
+
+
+@pytest.mark.parametrize(
+    "query", ["events=true&events=false", "events=true&events=true", "events=false&event%73=false"]
+)
+def test_parameters_that_occur_twice_are_422(client, query):
+    sentence = error_of(client.get(f"/v1/students/anna?{query}"), 422)
+    assert sentence == "the query string has the parameter 'events' more than once: send it once"
+
+
+def test_the_pattern_of_names_is_that_of_the_engine(client):
+    """Every character, alone and within a name: the pattern of the schema against `str.isprintable`."""
+    rule = client.get("/openapi.json").json()["components"]["schemas"]["StudentName"]
+    assert (rule["minLength"], rule["maxLength"]) == (1, 256)
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]))
+    one = re.compile(rule["pattern"].removeprefix("^").removesuffix("+$"))
+    assert one.findall(every) == [*filter(str.isprintable, every)]
+    assert not any(re.search(rule["pattern"], text) for text in ("", "a\x00b", "a\u200bb", "\u00a0"))
+    assert re.search(rule["pattern"], "Zoë a/b ]^-\\ 日本語🦊")
+
+
+# ── 400 ──────────────────────────────────────────────────────────────────────────────────────────
+
+POST = "POST /v1/students/a/recommend HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        *("HELLO\r\n\r\n", "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", "GET /health HTTP/1.1\r\n\r\n"),
+        *(f"{POST}Content-Length: {length}\r\n\r\n" for length in ("-1", "x", "2\r\nContent-Length: 3")),
+        *(f"{POST}{header}\r\n\r\n" for header in ("Transfer-Encoding: gzip", "X y: z", "X: a\0b")),
+    ],
+)
+def test_requests_that_are_no_http_are_400(guarded, request_text):
+    """As the page says: before the check of the key, in plain text, and the connection is closed."""
+    with socket.create_connection((guarded.base_url.host, guarded.base_url.port), 30) as connection:
+        connection.sendall(request_text.encode())
+        answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+    assert answer.startswith("HTTP/1.1 400 ") and "text/plain" in answer
 
 
 # ── 503 and 500 ──────────────────────────────────────────────────────────────────────────────────

@@ -19,10 +19,11 @@ from alsim.engine.errors import (
     UnknownName,
     UnknownStudent,
 )
+from alsim.engine.server.bodies import UnsupportedBody
 from alsim.engine.server.boundary import MAX_BODY, MOST_WAITING, RETRY_SECONDS, Boundary, checked_key, encoded
 from alsim.engine.server.metrics import Metrics
 from alsim.engine.server.routes import Routes
-from alsim.engine.server.schema import HEALTH, add_security, operations
+from alsim.engine.server.schema import HEALTH, complete_schema, operations
 from alsim.engine.warmup import warm_up
 from alsim.types import describe
 from alsim.utils.optional import require
@@ -47,9 +48,13 @@ STATUSES = {
     KeyConflict: 409,
     OutOfOrder: 409,
     StoreError: 503,
+    UnsupportedBody: 415,
     EngineError: 422,
 }
 """HTTP status of each error of the engine."""
+
+KEY_RULE = "text should have printable ASCII characters only, without spaces at the ends"
+"""Rule of the header Idempotency-Key, the one value with a pattern that is checked before the engine is called."""
 
 log = logging.getLogger("alsim.engine.server")
 
@@ -102,8 +107,8 @@ def create_app(
         app.add_api_route(**operation)
     for kind, handler in ((EngineError, _engine_error), (RequestValidationError, _invalid), (HTTPException, _no_route)):
         app.add_exception_handler(kind, handler)
+    complete_schema(app, has_key=api_key is not None)
     if api_key is not None:
-        add_security(app)
         api_key = checked_key(api_key)
     app.add_middleware(Boundary, metrics=metrics, api_key=api_key, max_body=max_body, most_waiting=most_waiting)
     return app
@@ -125,8 +130,8 @@ async def _invalid(request: fastapi.Request, error: RequestValidationError) -> f
     """Return the answer to an invalid header or parameter."""
     first = error.errors()[0]
     text = str(first["msg"])
-    sentence = f"{first['loc'][-1]}: {text[:1].lower()}{text[1:]}; got {describe(first['input'])}"
-    return _reply(422, sentence)
+    text = KEY_RULE if first["type"] == "string_pattern_mismatch" else f"{text[:1].lower()}{text[1:]}"
+    return _reply(422, f"{first['loc'][-1]}: {text}; got {describe(first['input'])}")
 
 
 async def _no_route(request: fastapi.Request, error: HTTPException) -> fastapi.Response:

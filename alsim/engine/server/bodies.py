@@ -15,6 +15,9 @@ from alsim.errors import did_you_mean
 from alsim.types import describe
 from alsim.utils.reading import parse_json
 
+CHARSETS = ("utf-8", "utf8", "us-ascii")
+"""Charsets that are UTF-8 or a part of it."""
+
 
 def _as_bool(value: Any) -> Any:
     """Return 1 and 0 as True and False, and any other value as it is."""
@@ -125,32 +128,49 @@ class Error(BaseModel):
     error: str = Field(description="Sentence with the invalid value, the expected one, and the cure.")
 
 
+class UnsupportedBody(EngineError):
+    """Body of another type, charset or encoding than the server reads."""
+
+
 Body = TypeVar("Body", bound=Request)
 
 
-def read_body(kind: type[Body], content: bytes, content_type: str | None) -> Body:
+def check_headers(content_type: str | None, content_encoding: str | None) -> None:
+    """Raise UnsupportedBody unless the headers of a body are those of JSON in UTF-8 without compression.
+
+    content_type, content_encoding  headers Content-Type and Content-Encoding; None without it
+    """
+    if (content_encoding or "identity").strip().lower() != "identity":
+        raise UnsupportedBody(
+            f"the body must not be compressed; got Content-Encoding: {content_encoding:.100}: "
+            "send it without this header"
+        )
+    message = Message()
+    message["Content-Type"] = content_type or ""
+    if message.get_content_type() != "application/json":
+        # A page of another site can make a browser send other types without asking the server (CORS).
+        raise UnsupportedBody(f"the body must be JSON; got {content_type!r:.100}: send Content-Type: application/json")
+    if message.get_param("charset") is not None and message.get_content_charset() not in CHARSETS:
+        raise UnsupportedBody(f"the body must be JSON in UTF-8; got {content_type!r:.100}: encode it as UTF-8")
+
+
+def read_body(kind: type[Body], content: bytes) -> Body:
     """Return the body of a request.
 
-    kind          class of the body
-    content       bytes of the body; none are an empty object
-    content_type  header Content-Type; None without it
+    kind     class of the body
+    content  bytes of the body; none are an empty object
 
-    Raises EngineError, with the key and the cure, for a body of another type or shape.
+    Raises EngineError, with the key and the cure, for a body of another shape.
     """
-    values = _object(content, content_type) if content else {}
+    values = _object(content) if content else {}
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         raise EngineError(_sentence(kind, error.errors(include_url=False)[0])) from None
 
 
-def _object(content: bytes, content_type: str | None) -> Mapping[str, Any]:
+def _object(content: bytes) -> Mapping[str, Any]:
     """Return the JSON object in a body. Raises EngineError."""
-    message = Message()
-    message["Content-Type"] = content_type or ""
-    if message.get_content_type() != "application/json":
-        # A page of another site can make a browser send other types without asking the server (CORS).
-        raise EngineError(f"the body must be JSON; got {content_type!r:.100}: send Content-Type: application/json")
     try:
         values = parse_json(content, parse_constant=_refuse)
     except ValueError as error:
@@ -187,5 +207,7 @@ __all__ = [
     "ResponseRequest",
     "ScoreRequest",
     "Student",
+    "UnsupportedBody",
+    "check_headers",
     "read_body",
 ]

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from alsim.engine.checks import LONGEST_NAME
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import EngineError, StoreError
-from alsim.engine.server.bodies import Body, ContentRequest, RecommendRequest, ResponseRequest, ScoreRequest, read_body
+from alsim.engine.server.bodies import (
+    Body,
+    ContentRequest,
+    RecommendRequest,
+    ResponseRequest,
+    ScoreRequest,
+    check_headers,
+    read_body,
+)
 from alsim.engine.server.boundary import decoded, encoded
 from alsim.engine.server.metrics import CONTENT_TYPE, Metrics
 from alsim.utils.optional import require
@@ -25,8 +33,8 @@ HEALTH_SECONDS = 2.0
 """Time that the store has to answer a check, seconds."""
 REFRESH_SECONDS = 10.0
 """Time between two checks for a new student model, seconds."""
-NAME = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "format": "printable"}
-"""Schema of the name of a student: characters that `str.isprintable` accepts."""
+NAME = {"$ref": "#/components/schemas/StudentName"}
+"""Schema of the name of a student, which `alsim.engine.server.schema` has."""
 KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
 """Pattern of idempotency keys: printable ASCII characters, without spaces at the ends, which HTTP removes."""
 Result = TypeVar("Result")
@@ -181,15 +189,21 @@ async def _body(request: fastapi.Request, kind: type[Body]) -> Body:
     _check_query(request)
     if len(request.headers.getlist("Idempotency-Key")) > 1:
         raise EngineError("the request has several headers Idempotency-Key: send one")
-    return read_body(kind, await request.body(), request.headers.get("Content-Type"))
+    content = await request.body()
+    if content:
+        check_headers(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
+    return read_body(kind, content)
 
 
 def _check_query(request: fastapi.Request, *known: str) -> None:
-    """Raise EngineError for an unknown parameter in the query string, such as a misspelt one."""
-    for name in request.query_params:
+    """Raise EngineError for an unknown parameter in the query string, such as a misspelt one, or a repeated one."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
         if name not in known:
             expected = f"expected {' or '.join(known)}" if known else "this route has no parameters"
             raise EngineError(f"the query string has the unknown parameter {name!r:.100}; {expected}")
+        if names.count(name) > 1:
+            raise EngineError(f"the query string has the parameter {name!r} more than once: send it once")
 
 
 def _reply(body: bytes) -> fastapi.Response:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from alsim.engine.checks import LONGEST_NAME
 from alsim.engine.server.bodies import (
     ContentRequest,
     Error,
@@ -29,6 +33,7 @@ ERRORS = {
     404: "The student or the item is unknown.",
     409: "The student was deleted, the time lies before the last event, or the key belongs to another request.",
     413: "The body is too large.",
+    415: "The body is not JSON in UTF-8, or is compressed.",
     422: "The name, the key, a parameter or the body is invalid.",
     503: "The store cannot be reached, is full or locked, or the server is busy: try again after Retry-After seconds.",
 }
@@ -47,7 +52,7 @@ SECURITY = {
 def operations(routes: Routes) -> Iterator[dict[str, Any]]:
     """Return the arguments of `add_api_route` for each route."""
     yield {
-        **_operation("POST", RECOMMEND, routes.recommend, Recommendations, 401, 409, 413, 422, 503),
+        **_operation("POST", RECOMMEND, routes.recommend, Recommendations, 401, 409, 413, 415, 422, 503),
         "openapi_extra": _body(RecommendRequest, required=False),
     }
     for path, endpoint, body in (
@@ -55,7 +60,7 @@ def operations(routes: Routes) -> Iterator[dict[str, Any]]:
         (CONTENTS, routes.study, ContentRequest),
     ):
         yield {
-            **_operation("POST", path, endpoint, Interaction, 401, 404, 409, 413, 422, 503),
+            **_operation("POST", path, endpoint, Interaction, 401, 404, 409, 413, 415, 422, 503),
             "openapi_extra": _body(body, required=True),
         }
     yield _operation("GET", STUDENT, routes.export, Student, 401, 404, 413, 422, 503)
@@ -73,12 +78,36 @@ def operations(routes: Routes) -> Iterator[dict[str, Any]]:
     }
 
 
-def add_security(app: fastapi.FastAPI) -> None:
-    """Add the API key to the schema of an application."""
+@cache
+def printable_pattern() -> str:
+    """Return a regular expression of text of printable characters, as `str.isprintable` defines them.
+
+    It lists the ranges of all such characters, because neither JSON Schema nor Python has a shorter way to say so.
+    """
+    found = []
+    for is_printable, group in groupby(range(sys.maxunicode + 1), lambda code: chr(code).isprintable()):
+        if is_printable:
+            codes = [*group]
+            found.append(f"{chr(codes[0])}-{chr(codes[-1])}" if len(codes) > 1 else chr(codes[0]))
+    return f"^[{''.join(found)}]+$"
+
+
+def complete_schema(app: fastapi.FastAPI, *, has_key: bool) -> None:
+    """Add names of students, and the API key if the application has one, to the schema of an application."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema: dict[str, Any] = make()
+        schema["components"]["schemas"]["StudentName"] = {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_NAME,
+            "pattern": printable_pattern(),
+            "description": "Text of printable characters: letters, digits, signs and spaces of any language, but no "
+            "control characters, and no spaces other than the usual one.",
+        }
+        if not has_key:
+            return schema
         schema["components"]["securitySchemes"] = SECURITY
         for path, methods in schema["paths"].items():
             if path != HEALTH:
@@ -117,4 +146,15 @@ def _body(kind: type[Request], *, required: bool) -> dict[str, Any]:
     }
 
 
-__all__ = ["CONTENTS", "ERRORS", "HEALTH", "METRICS", "RECOMMEND", "RESPONSES", "STUDENT", "add_security", "operations"]
+__all__ = [
+    "CONTENTS",
+    "ERRORS",
+    "HEALTH",
+    "METRICS",
+    "RECOMMEND",
+    "RESPONSES",
+    "STUDENT",
+    "complete_schema",
+    "operations",
+    "printable_pattern",
+]

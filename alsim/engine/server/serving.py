@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,6 +106,15 @@ def serve(
             Supervisor(_settings(Worker(source, key), count), [listener]).run()
 
 
+class LogLine(logging.Formatter):
+    """Lines of the log: time in UTC (ISO 8601), level, process and message."""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s [%(process)d] %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+
 class Supervisor(Multiprocess):
     """Supervisor of workers, which replaces those that have died."""
 
@@ -153,8 +164,17 @@ def _load(source: Source) -> AdaptiveEngine:
 
 def _settings(make: Callable[[], Any], workers: int) -> Any:
     """Return the settings of uvicorn. Its access log has names of students, so it is off; /metrics has the counts."""
+    handler = {"class": "logging.StreamHandler", "formatter": "line"}  # to the standard error stream
+    logger = {"handlers": ["lines"], "level": "WARNING", "propagate": False}
     return uvicorn.Config(
         make,
+        log_config={
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": LogLine}},
+            "handlers": {"lines": handler},
+            "loggers": {name: logger for name in ("uvicorn", "alsim.engine.server")},
+        },
         factory=True,
         workers=workers,
         lifespan="on",
