@@ -132,10 +132,11 @@ def init(
     """Write the directory of an engine from files, or from an item bank.
 
     Files are copied. With --bank, the learning outcomes are the skills, and the curriculum of --config has their
-    prerequisites. An existing engine is replaced with --force only, at one moment; the events of its students are
-    kept, and their states are made again from the events. Restart running servers afterwards.
+    prerequisites. The store must be reachable. An existing engine is replaced with --force only, at one moment; the
+    events of its students are kept, and their states are made again from the events. Restart running servers
+    afterwards.
     """
-    from alsim.engine.directory import write_engine
+    from alsim.engine.directory import check_store, write_engine
 
     if store == "memory":
         raise AlsimError(
@@ -143,6 +144,7 @@ def init(
             'store="memory") in Python'
         )
     source, items = _sources(graph, catalogue, bank, config)
+    check_store(directory, store)
     written = write_engine(
         directory, source, items, model=model, policy=policy, store=store, seed=seed, threshold=threshold, force=force
     )

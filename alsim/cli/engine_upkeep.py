@@ -76,11 +76,18 @@ def recalibrate(
             ("items of the model", f"{found.items:,} of {found.items_total:,} have responses"),
             ("held out", f"{counted(found.held_out_responses, 'response')} of {students}"),
             ("log loss", _loss(found.log_loss_before, found.log_loss_after)),
-            ("digest", f"{found.digest_before} before, {found.digest} now"),
+            ("digest", _digest(found.digest_before, found.digest, dry_run)),
         ]
     )
     print_sentence(f"{_judgement(found.change, found.change_se)} {_outcome(dry_run, found.is_stored)}")
     write_report(report, {**found.to_dict(), "dry_run": dry_run})
+
+
+def _digest(before: str, new: str, dry_run: bool) -> str:
+    """Return the digest before and with the new fit as text."""
+    if before == new:
+        return f"{before}, which the new fit leaves as it is"
+    return f"{before} now, {new} with the new fit" if dry_run else f"{before} before, {new} now"
 
 
 def _loss(before: float | None, after: float | None) -> str:
@@ -103,7 +110,7 @@ def _judgement(change: float | None, se: float | None) -> str:
 def _outcome(dry_run: bool, is_stored: bool) -> str:
     """Return a sentence about what became of the new model."""
     if dry_run:
-        return "The present model is kept."
+        return "Nothing was changed: without --dry-run, the new model would be put into the store and used."
     return "The new model is in the store." if is_stored else "The store cannot keep such a model: it is not used."
 
 

@@ -17,10 +17,10 @@ from alsim.engine.catalogue import Catalogue
 from alsim.engine.catalogue_files import items_file, read_items
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.engine_settings import MAIN, EngineSettings, is_own, read_settings, settings_text
-from alsim.engine.errors import EngineError
+from alsim.engine.errors import EngineError, StoreError
 from alsim.engine.graph_files import bounded_errors, graph_file, read_graph
 from alsim.engine.models import DEFAULTS
-from alsim.engine.stores import ADDRESSES
+from alsim.engine.stores import ADDRESSES, known_kinds, open_store
 from alsim.utils.file_groups import arrays_name, finish_group, read_group, replace_group
 from alsim.utils.files import sha256, temporary_directory, write_atomic
 from alsim.utils.reading import MAX_JSON, MAX_TABLE, OutsideDirectory, path_inside, read_bytes, reason
@@ -131,6 +131,24 @@ def write_example(directory: str | Path, *, force: bool = False) -> Catalogue:
     source = resources.files("alsim.engine") / "example_data"
     with resources.as_file(source) as data:
         return write_engine(directory, *(data / name for name in EXAMPLE), force=force)
+
+
+def check_store(directory: str | Path, address: str) -> None:
+    """Open and close the store that the engine of a directory would use. A new SQLite file is not created.
+
+    directory, address  see `write_engine`; the directory may be one that is yet to be written
+
+    Raises EngineError for an invalid address, and StoreError for a store that cannot be used.
+    """
+    folder = Path(directory)
+    _check_address(address)
+    found = _store(folder, address)
+    path = Path(found.removeprefix("sqlite:").partition("?")[0])
+    if found.startswith("sqlite:") and not path.exists():
+        if path.parent.is_dir() or path.parent.resolve() == folder.resolve():
+            return
+        raise StoreError(f"{path}: the store cannot be opened: create its directory, or choose a writable path")
+    open_store(found).close()
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────
@@ -245,7 +263,7 @@ def _publish(folder: Path, contents: dict[str, bytes], models: dict[str, bytes],
 
 def _check_address(address: Any) -> None:
     """Raise EngineError unless a value has the form of a store's address."""
-    kinds = [known.partition(":")[0] for known in ADDRESSES]
+    kinds = known_kinds()
     kind, colon, rest = address.partition(":") if isinstance(address, str) else ("", "", "")
     if kind not in kinds or bool(colon) != bool(rest) or (kind != "memory" and not rest):
         raise EngineError(f"store must be {', '.join(ADDRESSES[:-1])} or {ADDRESSES[-1]}; got {address!r:.100}")
@@ -270,4 +288,4 @@ def _check_replaceable(folder: Path, force: bool) -> None:
         )
 
 
-__all__ = ["Parts", "load_engine", "read_directory", "write_engine", "write_example"]
+__all__ = ["Parts", "check_store", "load_engine", "read_directory", "write_engine", "write_example"]

@@ -174,7 +174,10 @@ def test_replay_and_recalibrate_follow_the_log(engine, run, shop):
     digest = again.digest
     lines = engine("recalibrate", "shop", "--dry-run")
     assert lines[1].split() == ["log", "96", "responses", "of", "12", "students"]
-    assert lines[-1].endswith("The present model is kept.") or lines[-1] == "present model is kept."
+    assert re.fullmatch(rf"  digest +{digest} now, [0-9a-f]{{16}} with the new fit", lines[5])
+    assert " ".join(lines[6:]).endswith(
+        "Nothing was changed: without --dry-run, the new model would be put into the store and used."
+    )
     assert load_engine(shop).digest == digest
     found = report_of(run, "recalibrate", "shop", "--held-out", 0)
     assert (found["responses"], found["change"], found["digest_before"]) == (96, None, digest)
@@ -218,6 +221,27 @@ def test_example_and_init_tell_what_they_wrote(engine, run, shop):
     assert catalogue.digest == read_directory("shop").catalogue.digest
     engine("recommend", "own", "ada")
     assert (shop.parent / "own" / "x.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        (
+            "sqlite:{here}/none/s.db",
+            "none/s.db: the store cannot be opened: create its directory, or choose a writable",
+        ),
+        (
+            "sqlite:sub/s.db",
+            "own/sub/s.db: the store cannot be opened: create its directory, or choose a writable path",
+        ),
+        ("sqlite:{here}/shop/skills.csv", "shop/skills.csv: the file is not a store of alsim: choose another path"),
+    ],
+)
+def test_init_checks_the_store(run, shop, address, sentence):
+    files = ("--graph", "shop/skills.csv", "--catalogue", "shop/catalogue.csv")
+    status, out, err = run("engine", "init", "own", *files, "--store", address.format(here=shop.parent))
+    assert (status, out) == (2, "") and sentence in " ".join(err.split())
+    assert not (shop.parent / "own").exists()
 
 
 def test_init_from_a_bank_has_its_items_and_curriculum(engine, shop):

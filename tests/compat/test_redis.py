@@ -1,13 +1,16 @@
 """Stores in Redis, on servers that the tests start and stop: `nox -s compat-redis`."""
 
 import os
+import socket
 import subprocess
 import threading
 import time
 
 import engine_writers as writers
 import pytest
+from typer.testing import CliRunner
 
+from alsim.cli.app import app
 from alsim.engine import EngineError, StoreError
 from alsim.engine.stores import open_store
 from alsim.engine.stores.base import Answer, Commit, Stored
@@ -328,3 +331,20 @@ def test_tls(tmp_path):
             assert store.commit(Commit("ann", 0, b"1"))
         with pytest.raises(StoreError, match="rediss://127.0.0.1"):
             open_store(f"rediss://127.0.0.1:{tls}/0")
+
+
+def test_init_checks_that_redis_is_reached(server, tmp_path, monkeypatch):
+    """Without a server, `alsim engine init` says what other commands say, and writes nothing."""
+    monkeypatch.chdir(tmp_path)
+    call = lambda *arguments: CliRunner().invoke(app, ["engine", *arguments])  # noqa: E731
+    assert call("example", "shop").exit_code == 0
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        absent = f"redis://127.0.0.1:{free.getsockname()[1]}/0"
+    files = "--graph", "shop/skills.csv", "--catalogue", "shop/catalogue.csv"
+    done = call("init", "own", *files, "--store", absent)
+    assert done.exit_code != 0 and "Redis cannot be reached: start it, or correct the address" in str(done.exception)
+    assert not (tmp_path / "own").exists() and "ready" not in done.stdout
+    assert call("init", "own", *files, "--store", f"redis://127.0.0.1:{server.port}/0").exit_code == 0
+    text = (tmp_path / "own" / "engine.toml").read_text()
+    (tmp_path / "own" / "engine.toml").write_text(text.replace(str(server.port), absent.split(":")[2].split("/")[0]))
+    assert str(call("show", "own").exception) == str(done.exception)

@@ -109,7 +109,7 @@ def serve(
 class LogLine(logging.Formatter):
     """Lines of the log: time in UTC (ISO 8601), level, process and message."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s [%(process)d] %(message)s", "%Y-%m-%dT%H:%M:%S")

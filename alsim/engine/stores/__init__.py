@@ -49,9 +49,25 @@ def open_store(address: Any) -> Store:
     return found.at(address)
 
 
+def known_kinds() -> set[str]:
+    """Return the kinds of stores, with which addresses begin: our own and those of other packages."""
+    return {*STORES, *plugins(GROUP, STORES)}
+
+
 def without_password(address: Any) -> Any:
     """Return an address without what may be a password: all between the first colon and the last @."""
     return re.sub(r"(?s):.*@", "://***@", address) if isinstance(address, str) else address
 
 
-__all__ = ["ADDRESSES", "STORES", "Answer", "Commit", "Store", "StoreError", "Stored", "open_store", "without_password"]
+__all__ = [
+    "ADDRESSES",
+    "STORES",
+    "Answer",
+    "Commit",
+    "Store",
+    "StoreError",
+    "Stored",
+    "known_kinds",
+    "open_store",
+    "without_password",
+]
