@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -131,6 +131,8 @@ def audit_engine(
     x = read_columns(engine, session_gap, progress)
     log_start, log_end = float(x.first.min()), float(x.session_end.max())
     labels = [None if groups is None else groups.get(name) for name in x.names]
+    if groups is not None and all(label is None for label in labels):
+        raise AlsimError(_no_group(groups, x.names))
     values = sorted({label for label in labels if label is not None})
     if len(values) > MOST_GROUPS:
         raise AlsimError(f"there must be at most {MOST_GROUPS} groups; got {len(values):,}: choose another column")
@@ -150,6 +152,20 @@ def audit_engine(
         "by_group": {value: section(x, mask, *times) for value, mask in masks.items()},
         "differences": differences(x, masks),
     }
+
+
+def _no_group(groups: Mapping[str, str | None], names: Sequence[str]) -> str:
+    """Return the sentence about groups that no student of the log has."""
+    known = groups.keys() & set(names)
+    if known:
+        return (
+            f"the {len(known):,} students of the log that the table of groups has are without a group: fill their "
+            "cells, or choose another column"
+        )
+    return (
+        f"no student of the log is in the table of groups: the log has {names[0]!r:.60}, and the table "
+        f"{next(iter(groups), 'no rows')!r:.60}; use the names of the log as the column student"
+    )
 
 
 def section(x: Columns, mask: Bools, log_start: float, log_end: float, gap: float) -> dict[str, Any]:
@@ -261,6 +277,8 @@ def read_groups(file: str | Path, column: str) -> dict[str, str | None]:
         others = [title for title in cells.header if title != student]
         cure = did_you_mean(column, others) or f"; expected one of {', '.join(others)}"
         raise AlsimError(f"{path} has no column {column!r} with groups{cure}")
+    if not cells.rows:
+        raise AlsimError(f"{path} has a header and no rows; expected one row per student: add the students")
     found: dict[str, str | None] = {}
     for name, group, place in zip(cells.column(student), cells.column(chosen), cells.places, strict=True):
         if name in found:

@@ -245,6 +245,8 @@ def test_invalid_audits():
     [
         ("pupil,school\na,x\n", "school", "has no column of students; expected one named student"),
         ("student,school\na,x\n", "scool", "has no column 'scool' with groups; did you mean 'school'"),
+        ("student,school\n", "school", "has a header and no rows; expected one row per student: add the students"),
+        ("", "school", "the file is empty"),
         ("student,school\na,x\na,y\n", "school", "line 3: the student 'a' occurs more than once"),
     ],
 )
@@ -307,6 +309,22 @@ def test_invalid_options_of_the_command(directory, arguments, message):
     done = run("audit", directory, *arguments)
     assert isinstance(done.exception, AlsimError)
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("student,school\n", "students.csv has a header and no rows; expected one row per student: add the students"),
+        ("student,school\nanna,x\nben,y\n", "no student of the log is in the table of groups: the log has 's"),
+        ("student,school\nanna,x\nben,y\n", "and the table 'anna'; use the names of the log as the column student"),
+        ("student,school\ns0,\ns1, \nben,x\n", "the 2 students of the log that the table of groups has are without"),
+    ],
+)
+def test_a_table_without_a_group_of_any_student_is_refused(directory, tmp_path, text, message):
+    (tmp_path / "students.csv").write_text(text)
+    done = run("audit", directory, "--group", "school", "--students", tmp_path / "students.csv")
+    assert done.exit_code != 0 and done.stdout == ""
+    assert message in str(done.exception) and "\n" not in str(done.exception)
 
 
 def test_a_group_without_a_table_is_refused(tmp_path):
