@@ -1,4 +1,4 @@
-"""Cold start against the truth: `python -m benchmarks.cold_start` measures; `--draw` also writes the picture of the page.
+"""Cold start against the truth: `python -m benchmarks.cold_start` measures; `--draw` also draws the page's picture.
 
 Simulated students, whose abilities and skills are known, answer quizzes of 1 to 20 questions, and new items get
 responses. The script prints the numbers with 95% intervals, in about half a minute. `--students 200` is quicker.
