@@ -10,6 +10,7 @@ import numpy as np
 from alsim.engine.catalogue import Catalogue
 from alsim.engine.difficulties import ItemPriors, mean_curves, priors_of, shrunken_difficulties
 from alsim.engine.errors import EngineError
+from alsim.models.base import ModelError
 from alsim.models.irt.curves import ItemParameters, probability
 from alsim.models.student.ability import AbilityModel
 from alsim.models.student.base import StudentModel
@@ -49,15 +50,20 @@ def refit(model: StudentModel, catalogue: Catalogue, log: Responses) -> Refit:
     model      bkt: by EM, each skill with a Beta prior around its present parameters
                irt: items with ENOUGH responses of both kinds by marginal maximum likelihood; the others by shrinkage
                elo, glicko: difficulties by shrinkage, given the ratings
-               pfa, dkt: as `alsim.models.pfa.fit` and `alsim.models.dkt.fit`
+               pfa: as `alsim.models.pfa.fit`
+               dkt: as `alsim.models.dkt.fit`, with the sizes of the present network
     catalogue  with the expected difficulties, towards which those of `irt`, `elo` and `glicko` are shrunken
     log        responses whose items are those of the model by name
 
-    What has no responses keeps its parameters. Raises EngineError for a model of another class.
+    What has no responses keeps its parameters; skills of dkt have the mean weights of those with responses. Raises
+    EngineError for a model of another class, and for a log to which the model cannot be fitted.
     """
     for kind, fit in FITS.items():
         if isinstance(model, kind):
-            return fit(model, catalogue, log)
+            try:
+                return fit(model, catalogue, log)
+            except ModelError as error:
+                raise EngineError(f"the student model cannot be fitted to the log: {error}") from error
     raise EngineError(
         f"the student model {describe(model)} cannot be fitted again: make an engine with another model, or pass "
         "refit=, a function of the log and of the model that returns the new one"
@@ -124,14 +130,19 @@ def _pfa(model: PFAModel, _: Catalogue, log: Responses) -> Refit:
     """Return a model of performance factors analysis with the coefficients of a fit."""
     from alsim.models.pfa import fit
 
-    return Refit(PFAModel.of_fit(fit(log), model.items), _answered(model, model.items.codes(log)))
+    found = fit(log)
+    codes = codes_of(model.items.skills, found.skills)
+    coefficients = np.where(codes[:, None] < 0, model.coefficients, found.coefficients[codes])
+    return Refit(PFAModel(model.items, coefficients), _answered(model, model.items.codes(log)))
 
 
 def _dkt(model: DKTModel, _: Catalogue, log: Responses) -> Refit:
     """Return a model of deep knowledge tracing with the weights of a fit."""
     from alsim.models.dkt import fit
 
-    return Refit(DKTModel.of_fit(fit(log), model.items), _answered(model, model.items.codes(log)))
+    embedding, gates = model.arrays()["into"].shape
+    found = fit(log, hidden=gates // 4, embedding=embedding)
+    return Refit(DKTModel.of_fit(found, model.items), _answered(model, model.items.codes(log)))
 
 
 # ── models of items ─────────────────────────────────────────────────────────────────────────────
@@ -325,6 +336,15 @@ def adapted(found: StudentModel, base: StudentModel) -> StudentModel:
         difficulty = np.where(codes < 0, base.difficulty, found.difficulty[codes])
         spread = np.where(codes < 0, base.difficulty_sd, found.difficulty_sd[codes])
         return GlickoModel(base.items, difficulty, spread, base.initial, base.initial_sd, drift=found.drift)
+    if isinstance(base, PFAModel) and isinstance(found, PFAModel):
+        codes = codes_of(base.items.skills, found.items.skills)
+        return PFAModel(base.items, np.where(codes[:, None] < 0, base.coefficients, found.coefficients[codes]))
+    if isinstance(base, DKTModel) and isinstance(found, DKTModel):
+        codes, arrays = codes_of(base.items.skills, found.items.skills), found.arrays()
+        for name, axis in (("responses", 1), ("output", 0), ("output_bias", 0)):  # a new skill is an average one
+            old = arrays[name]
+            arrays[name] = np.append(old, old.mean(axis=axis, keepdims=True), axis=axis).take(codes, axis=axis)
+        return DKTModel(base.items, **arrays)
     return found
 
 

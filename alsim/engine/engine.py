@@ -84,7 +84,7 @@ class AdaptiveEngine:
         self.recommender = make_recommender(policy, self.catalogue)
         self.store = open_store(store)
         own = EngineModel(model, self.catalogue)
-        self._base, self._source = own.model, source_of(model, own.model)
+        self._base, self._source = own.model, source_of(model, own.model if own.fit is None else own.fit)
         self._pointer: Pointer | None = None
         self.states = States(self.catalogue, self.recommender, self.store, self.threshold, own)
         """States of the students, for extensions of the engine."""

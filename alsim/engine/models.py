@@ -42,9 +42,12 @@ class EngineModel:
 
     def __init__(self, model: Any, catalogue: Catalogue) -> None:
         try:
-            self.model = _resolved(model, catalogue)
+            source = _loaded(model)
+            self.model = _resolved(source, catalogue)
         except (ModelError, OSError) as error:
             raise EngineError(str(error)) from error
+        self.fit = source if isinstance(source, Fit) else None
+        """The fit from which the model was made for this catalogue; None for other models."""
         items = self.model.items
         self.graph = catalogue.graph
         """Graph of skills."""
@@ -98,11 +101,9 @@ class EngineModel:
         return found if self._is_same_order else np.ascontiguousarray(found[:, self.columns])
 
 
-def _resolved(model: Any, catalogue: Catalogue) -> StudentModel:
-    """Return a student model. Raises EngineError."""
-    if isinstance(model, str) and model in DEFAULTS:
-        return _default(model, catalogue)
-    if isinstance(model, str | Path):
+def _loaded(model: Any) -> Any:
+    """Return a model, a fit or a name of DEFAULTS; a file is loaded. Raises EngineError if there is none."""
+    if isinstance(model, Path) or (isinstance(model, str) and model not in DEFAULTS):
         path = Path(model)
         if not str(model) or not path.is_file():
             cure = did_you_mean(str(model), DEFAULTS)
@@ -110,11 +111,18 @@ def _resolved(model: Any, catalogue: Catalogue) -> StudentModel:
                 f"there is no student model {str(model)!r}{cure}; expected {', '.join(DEFAULTS)}, or a file with a fit"
             )
         try:
-            model = load_fit(path)
+            return load_fit(path)
         except AlsimError:
             from alsim.models.student.files import load_student_model
 
-            model = load_student_model(path)
+            return load_student_model(path)
+    return model
+
+
+def _resolved(model: Any, catalogue: Catalogue) -> StudentModel:
+    """Return a student model for a catalogue. Raises EngineError."""
+    if isinstance(model, str):
+        return _default(model, catalogue)
     if isinstance(model, Fit):
         return student_model(model, catalogue_items(catalogue, by_item=model.model == "irt"))
     if not isinstance(model, StudentModel):

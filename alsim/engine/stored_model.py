@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from alsim.engine.errors import StoreError
 from alsim.engine.stores import Store
 from alsim.errors import AlsimError
+from alsim.models.base import Fit
 from alsim.models.student.base import BaseStudentModel
 from alsim.models.student.files import from_bytes, to_bytes
 from alsim.utils.reading import parse_json
@@ -47,12 +48,15 @@ def source_of(requested: Any, model: Any) -> str:
     """Return the source of a model: its name if it has one, or else the digest of its parameters.
 
     requested  the argument `model` of the engine
-    model      the student model that it stands for
+    model      the fit or the student model that it stands for. A fit has the same source for every catalogue
     """
     from alsim.engine.models import DEFAULTS
+    from alsim.models.student.fits import student_model
 
     if isinstance(requested, str) and requested in DEFAULTS:
         return requested
+    if isinstance(model, Fit):
+        model = student_model(model)
     if not isinstance(model, BaseStudentModel):
         return ""
     return hashlib.sha256(to_bytes(model)).hexdigest()

@@ -11,6 +11,7 @@ from courses import question
 from alsim.engine import AdaptiveEngine, EngineError, StoreError
 from alsim.engine.calibration import ENOUGH
 from alsim.engine.stores.memory import MemoryStore
+from alsim.models import Responses
 from alsim.models.student import BKTModel, EloModel
 
 SKILLS = ("s0", "s1", "s2")
@@ -97,6 +98,86 @@ def test_the_parameters_of_bkt_move_towards_the_truth():
     assert model.p_learn[0] < 0.06
     assert model.p_slip[0] < 0.09
     assert model.p_guess[0] < 0.17
+
+
+def pfa_engine(store="memory", extra=()):
+    """Return an engine with a fit of PFA to a few responses; `extra` are skills without one in the fit."""
+    pytest.importorskip("sklearn")
+    from alsim.models.pfa import fit
+
+    random = np.random.default_rng(8)
+    skills = [SKILLS[k] for k in random.integers(0, 3, 300)]
+    first = fit(Responses.from_arrays(np.arange(300) // 10, random.integers(0, 2, 300), skill=skills))
+    others = [{"id": f"q-{skill}", "skills_assessed": [skill]} for skill in extra]
+    return AdaptiveEngine(GRAPH | {skill: [] for skill in extra}, ITEMS + others, model=first, store=store)
+
+
+def pfa_by_hand(answers):
+    """Return intercept, win and failure of each skill of answers [(student, skill, correct)], and the counts.
+
+    The counts are those of plain Python, and the fit is scikit-learn's, with a normal prior of variance 1.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    counts, rows, right = {}, [], []
+    for student, skill, correct in answers:
+        own = counts.setdefault((student, skill), [0, 0])
+        row = np.zeros((3, 3))
+        row[SKILLS.index(skill)] = 1, *own
+        rows.append(row.ravel())
+        right.append(correct)
+        own[0 if correct else 1] += 1
+    found = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-10, max_iter=10_000).fit(rows, right)
+    return found.coef_.reshape(3, 3), counts
+
+
+def test_a_model_of_pfa_is_fitted_again_to_the_log():
+    engine, random, answers = pfa_engine(), np.random.default_rng(1), []
+    for s in range(40):
+        for k, i in enumerate(random.choice(NUM, 12).tolist()):
+            answers.append((f"s{s}", SKILLS[i % 3], bool(random.random() < 0.2 + 0.06 * k)))
+            engine.process_response(f"s{s}", f"q{i}", answers[-1][2], time=float(k))
+    before = engine.digest
+    report = engine.recalibrate(held_out=0.3)
+    expected, counts = pfa_by_hand(answers)
+    model = engine.model.model
+    order = [model.items.skills.tolist().index(skill) for skill in SKILLS]
+    np.testing.assert_allclose(model.coefficients[order], expected, atol=1e-4)
+    assert (report.model, report.students, report.responses, report.is_stored) == ("PFAModel", 40, 480, True)
+    assert report.change < 0 and report.digest == engine.digest != before
+    for student in ("s0", "s39"):
+        for k, skill in enumerate(SKILLS):
+            logit = expected[k] @ [1, *counts.get((student, skill), (0, 0))]
+            assert engine.mastery(student)[skill] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-4)
+
+
+def test_a_model_of_pfa_is_that_of_the_store_also_for_a_larger_catalogue():
+    engine = pfa_engine()
+    for s in range(20):
+        for k in range(6):
+            engine.process_response(f"s{s}", f"q{3 * k + s % 2}", (s + k) % 3 > 0)  # s0 and s1 only
+    old = engine.model.model
+    engine.recalibrate(held_out=0)
+    new = engine.model.model
+    assert not np.isclose(new.coefficients[:2], old.coefficients[:2]).any()
+    np.testing.assert_array_equal(new.coefficients[2], old.coefficients[2])  # no responses
+    assert pfa_engine(engine.store).digest == engine.digest
+    larger = pfa_engine(engine.store, ("other",)).model.model
+    fresh = pfa_engine("memory", ("other",)).model.model
+    found = dict(zip(larger.items.skills.tolist(), larger.coefficients.tolist(), strict=True))
+    assert found == dict(zip(new.items.skills.tolist(), new.coefficients.tolist(), strict=True)) | {
+        "other": fresh.coefficients[fresh.items.skills.tolist().index("other")].tolist()
+    }
+
+
+def test_a_log_to_which_a_model_cannot_be_fitted():
+    engine = pfa_engine()
+    for s in range(4):
+        engine.process_response(f"s{s}", "q0", True)
+    before = engine.digest
+    with pytest.raises(EngineError, match="the student model cannot be fitted to the log: .*all"):
+        engine.recalibrate(held_out=0)
+    assert engine.digest == before
 
 
 def test_what_has_no_responses_keeps_its_parameters():
