@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from alsim.engine import AdaptiveEngine
 from alsim.models import Responses, load_fit, score
 from alsim.models.base import ModelError
 from alsim.models.dkt import fit, trainer
@@ -465,3 +466,50 @@ def test_the_example_prints_the_output_on_its_page(tmp_path):
     done = subprocess.run([sys.executable, EXAMPLE], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert f"```text\n{done.stdout}```\n" in PAGE.read_text(encoding="utf-8")
+
+
+# ── the engine ───────────────────────────────────────────────────────────────────────────────────
+
+SKILLS = ["k0", "k1", "k2"]
+
+
+def engine_of(model, store="memory", extra=()):
+    skills = [*SKILLS, *extra]
+    items = [{"id": f"q-{skill}", "skills_assessed": [skill]} for skill in skills]
+    return AdaptiveEngine({skill: [] for skill in skills}, items, model=model, store=store)
+
+
+def test_a_model_of_dkt_is_fitted_again_to_the_log(tmp_path):
+    """The network is that of a fit to the same log, made by hand, and mastery is its forecast of the next response."""
+    random = np.random.default_rng(2)
+    rows = [(f"s{k // 15:02}", SKILLS[k % 3], int(random.random() < 0.2 + 0.05 * (k % 15))) for k in range(450)]
+    students, skills, correct = map(list, zip(*rows, strict=True))
+    early = fit(Responses.from_arrays(students, [1 - c for c in correct], skill=skills), **TINY)
+    address = f"sqlite:{tmp_path / 'students.db'}"
+    engine = engine_of(early, address)
+    for student, skill, right in rows:
+        engine.process_response(student, f"q-{skill}", right)
+    before = engine.digest
+    report = engine.recalibrate(held_out=0.3)
+    expected = fit(Responses.from_arrays(students, correct, skill=skills), hidden=8, embedding=4)
+    assert (report.model, report.students, report.responses, report.is_stored) == ("DKTModel", 30, 450, True)
+    assert report.change < 0 < report.held_out_students and report.digest == engine.digest != before
+    place = [engine.model.model.items.skills.tolist().index(str(skill)) for skill in expected.skills]
+    arrays, network = engine.model.model.arrays(), expected.network
+    for name in ("into", "again", "gate_bias"):
+        np.testing.assert_array_equal(arrays[name], getattr(network, name))
+    np.testing.assert_array_equal(arrays["output"][place], network.output[: len(SKILLS)])
+    for number, student in enumerate(("s00", "s29")):
+        own = [(skill, right) for name, skill, right in rows if name == student]
+        for skill in SKILLS:
+            log = Responses.from_arrays([student] * 16, [r for _, r in own] + [1], skill=[s for s, _ in own] + [skill])
+            assert engine.mastery(student)[skill] == pytest.approx(expected.predict(log)[-1], abs=1e-9), number
+    again = engine_of(early, address)
+    assert again.digest == engine.digest
+    assert again.mastery("s07") == engine.mastery("s07")
+    larger = engine_of(early, address, ("other",))
+    assert {skill: larger.mastery("s07")[skill] for skill in SKILLS} == pytest.approx(engine.mastery("s07"), abs=1e-12)
+    output = larger.model.model.arrays()["output"]
+    names = larger.model.model.items.skills.tolist()
+    mean = np.mean([output[names.index(skill)] for skill in SKILLS], axis=0)
+    np.testing.assert_allclose(output[names.index("other")], mean)
