@@ -17,6 +17,9 @@ from alsim.engine import AdaptiveEngine
 from alsim.engine.progress import Progress
 from alsim.engine.stores.base import Commit
 from alsim.engine.stores.memory import MemoryStore
+from alsim.models.dkt.settings import Settings
+from alsim.models.student import DKTModel
+from alsim.types import Doubles
 from benchmarks.child import output_of, start
 from benchmarks.report import Row, judged, plain
 
@@ -25,6 +28,7 @@ from guide import Guide  # noqa: E402  # the guide's loop in plain Python is a h
 
 SKILLS, ITEMS, SETS, STUDENTS, TOUCHED = 500, 100_000, 2_000, 1_000_000, 50
 CALLS = 2_000
+NETWORK_SKILLS = 110
 
 
 def course(seed: int = 0) -> tuple[dict[str, list[str]], list[dict[str, object]]]:
@@ -99,7 +103,36 @@ def in_child() -> None:
     found["irt"], found["irt_99"] = percentiles(
         lambda i: irt.process_response("anna", f"item-{5 * (i % 2_000) + 1}", bool(i % 2)), CALLS
     )
+    dkt = network_engine()
+    found["dkt"], found["dkt_99"] = percentiles(
+        lambda i: dkt.process_response(f"student-{i % 20}", f"item-{i % NETWORK_SKILLS}", bool(i % 2)), CALLS
+    )
     print(json.dumps(found))
+
+
+def network_engine(seed: int = 0) -> AdaptiveEngine:
+    """Return an engine whose student model is a network of the default size of `alsim fit --model dkt`.
+
+    The weights are random: the time of a response does not depend on them, and no PyTorch is needed.
+    """
+    random, sizes = np.random.default_rng(seed), Settings()
+    hidden, embedding, skills = sizes.hidden, sizes.embedding, [f"skill-{k}" for k in range(NETWORK_SKILLS)]
+
+    def weights(*shape: int) -> Doubles:
+        return random.normal(size=shape) / np.sqrt(shape[0])
+
+    model = DKTModel(
+        skills,
+        weights(2, NETWORK_SKILLS, embedding),
+        weights(embedding),
+        weights(embedding, 4 * hidden),
+        weights(hidden, 4 * hidden),
+        weights(4 * hidden),
+        weights(NETWORK_SKILLS, hidden),
+        weights(NETWORK_SKILLS),
+    )
+    items = [{"id": f"item-{k}", "skills_assessed": [skill]} for k, skill in enumerate(skills)]
+    return AdaptiveEngine({skill: [] for skill in skills}, items, model=model, store=MemoryStore())
 
 
 def resident() -> float:
@@ -118,6 +151,10 @@ def rows() -> Iterator[Row]:
     yield judged("`recommend_many`, of the same, students per second", found["many"], "≥ 50000")
     yield judged("`process_response` of bkt, 99th percentile, of the same", found["response_99"], "≤ 1", "ms")
     yield judged("`process_response` of irt, 99th percentile, 10,000 items", found["irt_99"], "≤ 1", "ms")
+    size = Settings().hidden
+    label = f"`process_response` of dkt, 99th percentile, {NETWORK_SKILLS} skills, {size} hidden units"
+    yield judged(label, found["dkt_99"], "≤ 20", "ms")
+    yield plain("`process_response` of dkt, median, of the same", found["dkt"], "ms")
     label = f"memory of the states of {STUDENTS:,} students with {TOUCHED} touched skills, without events"
     yield judged(label, found["memory"] / 1e9, "≤ 1", "GB")
 
