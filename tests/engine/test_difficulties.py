@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from alsim.engine import AdaptiveEngine, Catalogue, EngineError, shrunken_difficulties
-from alsim.engine.difficulties import EXPERT_SD, UNKNOWN_SD, ItemPriors, expert_model, mean_curves
+from alsim.engine.difficulties import ItemPriors, expert_model, mean_curves
 
 NODES = np.linspace(-6, 6, 61)
 
@@ -127,7 +127,7 @@ def test_the_catalogue_says_what_is_expected():
     catalogue = Catalogue(items, {"s": []})
     glicko, elo = expert_model("glicko", catalogue), expert_model("elo", catalogue)
     assert glicko.difficulty.tolist() == elo.difficulty.tolist() == [1.0, 1.0, 0.0]
-    assert glicko.difficulty_sd.tolist() == [0.2, EXPERT_SD, UNKNOWN_SD]
+    assert glicko.difficulty_sd.tolist() == [0.2, 0.5, 1.0]  # as the page of the cold start has it
     assert elo.guess.tolist() == [0.0, 0.0, 0.25]
     irt = expert_model("irt", catalogue)
     slopes = np.diff(irt.curves, axis=1).max(axis=1)

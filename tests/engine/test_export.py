@@ -58,6 +58,7 @@ def test_sessions_are_split_by_gaps():
     assert session_numbers(student, time, 30.0).tolist() == [0, 0, 0, 1, 0, 0, 0]
     assert session_numbers(student, time, 30.5).tolist() == [0, 0, 0, 0, 0, 0, 0]
     assert session_numbers(student[:0], time[:0], 30.0).tolist() == []
+    assert session_numbers(np.zeros(4, int), np.array([0.0, 30, 59, 89]), 30.0).tolist() == [0, 1, 1, 2]
 
 
 def test_parts_have_all_students_in_an_order_that_the_store_does_not_change(engine, monkeypatch):

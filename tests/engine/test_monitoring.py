@@ -104,6 +104,9 @@ def test_sessions_that_may_go_on_are_left_out():
     minutes, counts = session_lengths([0, 0, 1], [0.0, 5000, 0], [600.0, 5600, 9000], [4, 2, 9], 1800, 9000)
     assert (minutes.statistic.mean, minutes.statistic.n, minutes.left_out) == (10, 1, 1)
     assert counts.statistic.mean == 3
+    # An event exactly one gap later would belong to the next session.
+    for log_end, ended in ((2400.0, 1), (2399.9, 0)):
+        assert session_lengths([0], [0.0], [600.0], [4], 1800, log_end)[0].statistic.n == ended
 
 
 def test_differences_have_the_error_of_welch():
@@ -211,6 +214,61 @@ def test_a_placement_counts_from_its_week_on(is_last):
     found = audit_engine(engine, {"ada": "x"})["by_group"]["x"]["mastery"]
     assert [week["rate"]["mean"] for week in found["by_week"]] == pytest.approx(live)
     assert found["rate"]["mean"] == pytest.approx(live[-1])
+
+
+def audit_of(events, log_end, threshold=0.9, **options):
+    """Return the audit of the student ada, with answers [(time, correct)] to q0 in a log with another student."""
+    engine = engine_with_students(0, threshold=threshold)
+    engine.process_content("other", "v", time=log_end)
+    for time, correct in events:
+        engine.process_response("ada", "q0", correct, time=time)
+    return audit_engine(engine, {"ada": "x"}, **options)["by_group"]["x"], engine
+
+
+def test_the_time_of_a_return_counts_from_the_end_of_the_first_session():
+    """20 hours from the end of the first session to the second one, and 30 hours from its start."""
+    events = [(0, True), (10 * HOUR, True), (30 * HOUR, True)]
+    found, _ = audit_of(events, 5 * DAY, session_gap=12 * HOUR)
+    assert found["sessions"]["count"] == 2
+    assert (found["returns"]["1"]["mean"], found["returns"]["1"]["n"]) == (1, 1)
+
+
+def test_a_gap_of_exactly_the_limit_ends_a_session():
+    for pause, sessions in ((1800, 2), (1799, 1)):
+        assert audit_of([(0, True), (pause, True)], DAY)[0]["sessions"]["count"] == sessions
+
+
+def test_a_skill_whose_mastery_is_exactly_the_threshold_is_mastered():
+    """As `mastered_skills` has it; the threshold is the mastery after one correct answer by the guide's numbers."""
+    mastery = engine_with_students(0).process_response("ada", "q0", True).mastery["a"]
+    assert mastery == pytest.approx(0.27 / 0.41 + 0.1 * 0.14 / 0.41)
+    for threshold, share in ((mastery, 1 / 3), (np.nextafter(mastery, 1), 0)):
+        found, engine = audit_of([(0, True)], DAY, float(threshold))
+        assert len(engine.mastered_skills("ada")) / 3 == share == found["mastery"]["rate"]["mean"]
+
+
+def test_an_event_at_the_end_of_a_week_counts_in_the_next_one():
+    """Answers at 0, just before one week, and at exactly one week, which is the end of the log."""
+    for time, share in ((WEEK, 1 / 3), (WEEK + 1, 0)):
+        found, _ = audit_of([(0, True), (time, True)], WEEK, threshold=0.8)
+        by_week = found["mastery"]["by_week"]
+        assert [week["rate"]["n"] for week in by_week] == [1, 1]
+        assert [week["rate"]["mean"] for week in by_week] == [0, share]
+    found, _ = audit_of([(0, True), (WEEK - 1, True), (WEEK, True), (2 * WEEK, True)], 3 * WEEK)
+    assert [(week["week"], week["answers"]) for week in found["calibration"]["by_week"]] == [(0, 2), (1, 1), (2, 1)]
+
+
+def test_p_values_are_adjusted_by_the_method_of_holm():
+    """Three groups and two statistics: six p-values, adjusted by the definition of Holm (1979)."""
+    engine = engine_with_students(30, seed=2)
+    found = audit_engine(engine, {f"s{k}": "xyz"[k % 3] for k in range(30)})["differences"]
+    pairs = sorted((one["p"], one["p_adjusted"]) for both in found.values() for one in both.values())
+    assert len(pairs) == 6 and len({p for p, _ in pairs}) >= 5
+    largest = 0.0
+    for k, (p, adjusted) in enumerate(pairs):
+        largest = max(largest, min(1.0, (6 - k) * p))
+        assert adjusted == pytest.approx(largest, rel=1e-12)
+    assert sum(0 < adjusted < 1 for _, adjusted in pairs) >= 2
 
 
 def test_ratings_are_logged_checked_and_part_of_a_request():

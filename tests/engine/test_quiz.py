@@ -59,6 +59,28 @@ def test_the_belief_about_a_chain_is_that_of_enumeration(seed):
         placement.update(belief, np.array([k]), np.array([correct], np.int8), np.array([guess]), np.array([slip]))
 
 
+@pytest.mark.parametrize("correct", [0, 1])
+@pytest.mark.parametrize("asked", [0, 1])
+def test_beliefs_that_contradict_the_graph_are_reconciled(asked, correct):
+    """b needs a, and yet the belief in b, 0.8, is above that in a, 0.5.
+
+    The belief in the skill that was asked about counts. The other one is at least it, or at most. The expected values
+    are those of an enumeration of the states: neither, a alone, and both.
+    """
+    placement, guess, slip = Placement(SkillGraph({"a": [], "b": ["a"]})), 0.2, 0.1
+    belief = np.array([[0.5, 0.8]])
+    a, b = (0.5, 0.5) if asked == 0 else (0.8, 0.8)
+    states = {(0, 0): 1 - a, (1, 0): a - b, (1, 1): b}
+    weights = {}
+    for state, p in states.items():
+        right = 1 - slip if state[asked] else guess
+        weights[state] = p * (right if correct else 1 - right)
+    expected = [sum(w for state, w in weights.items() if state[k]) / sum(weights.values()) for k in (0, 1)]
+    arguments = np.array([asked]), np.array([correct], np.int8), np.array([guess]), np.array([slip])
+    placement.update(belief, *arguments)
+    assert belief[0] == pytest.approx(expected, abs=1e-12)
+
+
 def test_skills_without_a_path_between_them_stay_independent():
     placement = Placement(SkillGraph({"a": [], "b": ["a"], "x": []}))
     belief = placement.start(1)
@@ -166,6 +188,19 @@ def test_the_quiz_asks_what_the_functions_say():
     question = engine.quiz("ada", span=False).next()
     assert question.score == best.max() == best[engine.catalogue.index[question.item]]
     assert question.propensity == 1 / (best == best.max()).sum()
+
+
+@pytest.mark.parametrize(("difference", "candidates"), [(0.0, 4), (5e-13, 4), (1e-9, 2)])
+def test_gains_that_differ_by_rounding_only_are_equal(monkeypatch, difference, candidates):
+    """Sums of a few terms below 1 differ by some 1e-16 in another order, and different questions by far more."""
+    graph = {"a": [], "b": []}
+    engine = AdaptiveEngine(graph, questions(graph, each=2))
+    design = engine.states.quiz_design
+    monkeypatch.setattr(design, "gains", lambda belief: np.array([[0.3, 0.3 - difference]]))
+    quiz = engine.quiz("ada")
+    quiz.next()
+    (event,) = engine.events("ada")
+    assert event["candidates"] == candidates
 
 
 @pytest.mark.parametrize("model", ["bkt", "irt", "elo", "glicko"])

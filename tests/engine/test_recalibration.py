@@ -7,9 +7,10 @@ import threading
 import numpy as np
 import pytest
 from courses import question
+from scipy import optimize
 
 from alsim.engine import AdaptiveEngine, EngineError, StoreError
-from alsim.engine.calibration import ENOUGH
+from alsim.engine.calibration import ENOUGH, refit
 from alsim.engine.stores.memory import MemoryStore
 from alsim.models import Responses
 from alsim.models.student import BKTModel, EloModel
@@ -178,6 +179,56 @@ def test_a_log_to_which_a_model_cannot_be_fitted():
     with pytest.raises(EngineError, match="the student model cannot be fitted to the log: .*all"):
         engine.recalibrate(held_out=0)
     assert engine.digest == before
+
+
+def test_the_prior_of_bkt_is_worth_20_observations():
+    """The maximum of likelihood times Beta priors, by SciPy on the sum over all paths of the hidden states."""
+    random = np.random.default_rng(4)
+    answers = random.random((20, 3)) < [[0.6], [0.9]] * 10
+    engine = AdaptiveEngine({"s": []}, [{"id": "q", "skills_assessed": ["s"]}])
+    for s, row in enumerate(answers):
+        for correct in row:
+            engine.process_response(f"{s}", "q", bool(correct))
+    engine.recalibrate(held_out=0)
+    start = np.array([0.3, 0.1, 0.2, 0.1])  # p_init, p_learn, p_guess, p_slip of the guide
+
+    def loss(parameters):
+        p_init, p_learn, p_guess, p_slip = parameters
+        total = 0.0
+        for row in answers:
+            likelihood = 0.0
+            for learnt in range(4):  # the answer from which on the skill is known; 3 for never
+                path = p_init if learnt == 0 else (1 - p_init) * (1 - p_learn) ** (learnt - 1)
+                path *= p_learn if learnt in (1, 2) else 1.0
+                for t, correct in enumerate(row):
+                    right = 1 - p_slip if t >= learnt else p_guess
+                    path *= right if correct else 1 - right
+                likelihood += path
+            total += np.log(likelihood)
+        return -total - 20 * (start @ np.log(parameters) + (1 - start) @ np.log1p(-parameters))
+
+    limits = [(0.001, 0.999)] * 4
+    expected = optimize.minimize(loss, start, method="L-BFGS-B", bounds=limits, options={"ftol": 1e-14, "gtol": 1e-9})
+    found = engine.model.model
+    values = [getattr(found, name)[0] for name in ("p_init", "p_learn", "p_guess", "p_slip")]
+    np.testing.assert_allclose(values, expected.x, atol=2e-4)
+    assert np.abs(expected.x - start).max() > 0.02
+
+
+def test_items_with_200_responses_are_calibrated_without_the_expert_and_others_with():
+    """The expert is sure (SD 0.01), and wrong by 3 logits; 199 responses leave the item where the expert sees it."""
+    counts = {"a": 200, "b": 200, "c": 199}
+    items = [question(name, "s", difficulty=3.0, difficulty_sd=0.01) for name in counts]
+    engine, random, rows = AdaptiveEngine({"s": []}, items, model="irt"), np.random.default_rng(6), []
+    for s in range(200):
+        theta = random.normal()
+        rows += [(f"{s}", name, int(random.random() < 1 / (1 + np.exp(-theta)))) for name, n in counts.items() if s < n]
+    students, names, correct = zip(*rows, strict=True)
+    found = refit(engine.model.model, engine.catalogue, Responses.from_arrays(students, correct, item=names)).model
+    places = [found.items.names.tolist().index(name) for name in counts]
+    a, b, c = (np.interp(0.5, found.curves[k], found.nodes) for k in places)
+    assert abs(a) < 0.6 and abs(b) < 0.6  # the truth is 0, with a standard error of 0.2
+    assert c == pytest.approx(3.0, abs=0.1)
 
 
 def test_what_has_no_responses_keeps_its_parameters():

@@ -237,6 +237,20 @@ def test_a_repeated_request_counts_once_and_a_refused_commit_not_at_all():
     assert sum(one.store.counters().values()) == 2 and len(attempts) == 5
 
 
+def test_a_mastery_of_exactly_the_threshold_is_a_success():
+    """The threshold is the mastery after the content and one correct answer, to the bit."""
+    probe = engine()
+    probe.process_content("anna", "ca0")
+    threshold = probe.process_response("anna", "qa0", True).mastery["a"]
+    for limit, results in ((threshold, 1), (float(np.nextafter(threshold, 1)), 0)):
+        one = engine(threshold=limit)
+        content = first(one, "anna").item
+        one.process_content("anna", content)
+        assert one.process_response("anna", "qa0", True).mastery["a"] == threshold
+        assert sum(one.store.counters().values()) == results
+        assert one.store.counters().get(counter("success", content), 0) == results
+
+
 def test_only_recommended_contents_count():
     one = engine()
     one.process_content("anna", "ca0")
