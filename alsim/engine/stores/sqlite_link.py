@@ -22,7 +22,7 @@ CHECKPOINT = 4000
 """Size of the write-ahead log, pages of 4 KiB, at which a commit copies it into the file, and waits for the disk. One
 commit in a thousand does so; at SQLite's 1000 pages it would be one in 200, and count in the 99th percentile."""
 READ_ONLY, IMMUTABLE = "?mode=ro", "?mode=ro&immutable=1"
-"""Options of SQLite: for reading only, and for a file that nobody writes."""
+"""Options of SQLite: for reading only, and for a file that no process writes."""
 RECENT = (
     "its last commits are in a file -wal, which cannot be read in a directory that cannot be written: copy both files "
     "to another directory"
@@ -161,13 +161,13 @@ def _stamp(path: Path) -> tuple[int, ...]:
     """Return numbers that change when a file is replaced or written, also by commits that are still in PATH-wal."""
     try:
         found = os.stat(path)
-        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, *_identity(beside(path, "wal"))
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, *_identity(companion(path, "wal"))
     except OSError:
         return 0, 0
 
 
-def beside(path: Path, suffix: str) -> Path:
-    """Return the path of a file that SQLite keeps beside its file."""
+def companion(path: Path, suffix: str) -> Path:
+    """Return the path of a file of the same name with a suffix, which SQLite keeps in the same directory."""
     return path.with_name(f"{path.name}-{suffix}")
 
 
@@ -175,12 +175,12 @@ def _read_only_mode(path: Path) -> str:
     """Return the options of SQLite for a file that cannot be written, "" for one that can or that does not exist."""
     if not path.exists():
         return ""
-    log, index = beside(path, "wal"), beside(path, "shm")
+    log, index = companion(path, "wal"), companion(path, "shm")
     can_create = os.access(path.parent, os.W_OK) or (log.exists() and index.exists())
     if os.access(path, os.W_OK) and can_create:
         return ""
-    # SQLite needs PATH-wal and PATH-shm to read, unless it is told that nobody writes the file. Then it ignores commits
-    # in PATH-wal, so this is for files without.
+    # SQLite needs PATH-wal and PATH-shm to read, unless an option says that no process writes the file. It then ignores
+    # commits in PATH-wal, so this is for files without.
     has_commits = log.exists() and (log.stat().st_size > 0 or index.exists())
     return READ_ONLY if has_commits else IMMUTABLE
 
