@@ -28,7 +28,9 @@ It is installed with pip, which reads the configuration of users who have a buil
 
 QUICK = "not ci and not interpreted"
 """Marker expression of the tests that are fast enough for `tests`."""
-UNCOMPILED = "not ci and not compiled and not versionless"
+SLOW = "ci and not interpreted"
+"""Marker expression of the tests of `tests_ci`."""
+UNCOMPILED = "(not ci or interpreted) and not compiled and not versionless"
 """Marker expression of the tests that make sense, and are fast enough, without the usual compilation."""
 
 IN_PARALLEL = ("-n", "auto", "--dist", "worksteal")
@@ -68,7 +70,7 @@ def tests(session: nox.Session) -> None:
 def tests_ci(session: nox.Session) -> None:
     """Run the slow tests, marked `ci`, that the session `tests` omits."""
     session.install("-q", "-e", ".", *group("test"))
-    session.run("pytest", *IN_PARALLEL, "-m", "ci", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, "-m", SLOW, *session.posargs)
 
 
 @nox.session
@@ -82,21 +84,31 @@ def interpreted(session: nox.Session) -> None:
     )
 
 
+WITHOUT_KERNELS = ("bank", "benchmarks", "cli", "curriculum", "docs", "responses", "utils", "test_config.py")
+"""Below tests/, what runs no kernel that other tests do not run: tests of commands, pages and files."""
+
+
 @nox.session
 def boundscheck(session: nox.Session) -> None:
-    """Run the tests with bounds checks of every array index."""
+    """Run the tests with bounds checks of every array index, on the newest versions."""
     session.install("-q", "-e", ".", *group("test"))
-    # numba's cache does not distinguish code with and without bounds checks, so these tests have a separate cache. At
-    # the lowest optimisation level with the same checks, compilation takes three quarters of the time.
+    others = [] if session.posargs else [f"--ignore=tests/{path}" for path in WITHOUT_KERNELS]
+    run_checked(session, f"{UNCOMPILED} and not interpreted", *others)
+
+
+def run_checked(session: nox.Session, marked: str, *arguments: str) -> None:
+    """Run the tests of a marker expression with bounds checks of every array index.
+
+    At the lowest optimisation level, which suffices to show that code compiles and that its results are right,
+    compilation takes three quarters of the time.
+    """
     env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    # The tests of commands, pages and files run no kernel that the others do not run.
-    others = [] if session.posargs else [f"--ignore=tests/{folder}" for folder in ("cli", "docs", "responses", "utils")]
-    session.run("pytest", *IN_PARALLEL, "-m", f"{UNCOMPILED} and not interpreted", *others, *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", marked, *arguments, *session.posargs, env=env)
 
 
 @nox.session(python="3.11")
 def tests_lowest(session: nox.Session) -> None:
-    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows."""
+    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows, with bounds checks."""
     session.install("-q", "uv")
     floors = Path(session.create_tmp(), "floors.txt")
     session.run(
@@ -104,9 +116,8 @@ def tests_lowest(session: nox.Session) -> None:
         *("pyproject.toml", "-o", str(floors)),
     )
     session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
-    # Few optimisations, as in `boundscheck`, suffice to show that code compiles and that its results are right.
-    env = {"NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    session.run("pytest", *IN_PARALLEL, "-m", f"{QUICK} and not versionless", *session.posargs, env=env)
+    # Of the tests that need machine code, those of our own arithmetic do not depend on versions.
+    run_checked(session, f"{QUICK} and not versionless and (not compiled or gymnasium or numba)")
 
 
 @nox.session(name="compat-gymnasium")

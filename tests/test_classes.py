@@ -80,6 +80,7 @@ def test_masteries_stay_in_their_bounds(size: int, mastery: float, ability: floa
     assert ((found["mastery"] >= 0) & (found["mastery"] <= 1)).all() and np.isfinite(found["ability"]).all()
 
 
+@pytest.mark.ci
 def test_extreme_masteries_stay() -> None:
     """Beta(0.001, 0.001) gives masteries of exactly 0 and 1, which have no finite logit."""
     learner = {"mastery_alpha": 1e-3, "mastery_beta": 1e-3}
@@ -129,6 +130,7 @@ def test_the_independent_unit_is_that_of_the_configuration(config: Any, unit: st
     assert independent_unit(Config.read(config).to_dict()).name == unit
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not COMPILED, reason="1,000 learners")
 def test_evaluations_have_the_standard_error_of_classes() -> None:
     """With 250 classes whose ability differs by 1.5 logits, the standard error is above that of 1,000 learners."""

@@ -49,7 +49,7 @@ def accepted(result: tuple[int, str, str]) -> str:
     return result[1]
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_generate_and_info_print_the_learners_in_force(run: Any, folder: Path) -> None:
     printed = accepted(run("generate", "--learners", 9, "--episodes", 2, *CONFIG, "--truth", "-o", "d"))
     assert printed.splitlines()[1:4] == LINES
@@ -77,7 +77,7 @@ def test_a_dataset_without_these_prints_no_line_about_them(run: Any, folder: Pat
     assert not any(word in printed for word in ("population", "sessions", "curriculum", "independent", "truth"))
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_show_names_the_row_of_the_learner(run: Any, folder: Path) -> None:
     names = set()
     for learner in range(12):
@@ -102,7 +102,7 @@ def test_validate_prints_the_learners_and_its_report_has_the_rows(run: Any, fold
     assert report["population"] == ["slow", "1"] and report["dynamics"] == "prerequisites"
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monkeypatch: Any) -> None:
     for name in ("FINAL", "SELECTION"):
         monkeypatch.setattr(training_run, name, HeldOut(getattr(training_run, name).first, 5))

@@ -82,8 +82,7 @@ def test_bytes_do_not_depend_on_workers_and_interruptions(tmp_path: Path, name: 
     assert files_of(generate_dataset(**arguments, out=tmp_path / "three").path) == expected
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("name", [case(name, compiled=False) for name in ALL])
+@pytest.mark.parametrize("name", [case(name, quick=False, compiled=False) for name in ALL])
 def test_the_manifest_is_sufficient_on_another_machine(tmp_path: Path, name: str) -> None:
     """It holds the rows and the edges, and no path: the files of the configuration are not needed."""
     file = configuration(tmp_path / "code", name)

@@ -145,6 +145,7 @@ def test_one_learner_has_no_interval_that_makes_a_goal_feasible():
     assert goal_of_one(one["best_mastery"] + 0.01)["feasible"] is False
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_a_goal_that_is_reached_and_forgotten_was_reached_within_the_limit():
     """All outcomes are known at the start with probability .9, and only forgotten later."""
     dynamics = {"name": "bkt", "p_init": 0.9, "p_learn": 0.0, "p_content": 0.0, "p_forget": 0.5}
