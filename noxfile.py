@@ -25,6 +25,8 @@ TORCH = "torch==2.13.0"
 
 It is installed with pip, which reads the configuration of users who have a build for the processor.
 """
+UNCOMPILED_TORCH = (TORCH, "--no-compile")
+"""Without bytecode, which Python writes when it imports a module: most modules of PyTorch are never imported."""
 
 QUICK = "not ci and not interpreted"
 """Marker expression of the tests that are fast enough for `tests`."""
@@ -133,12 +135,19 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
 
 def install_with_torch(session: nox.Session, *requirements: str, extras: str = "") -> None:
     """Install PyTorch, alsim with its extras, further requirements, and the dependencies of the compatibility tests."""
-    session.install("-q", TORCH)
-    others = ("-q", "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
-    if nox.virtualenv.HAS_UV:
-        session.run(nox.virtualenv.UV, "pip", "install", "--python", f"{session.bin}/python", *others, external=True)
-    else:
-        session.install(*others)
+    session.install("-q", *UNCOMPILED_TORCH)
+    install_into(session, Path(session.bin), "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
+
+
+def install_into(session: nox.Session, commands: Path, *requirements: str) -> None:
+    """Install requirements into the environment with this folder of commands: with uv if possible, which is faster."""
+    python = str(commands / "python")
+    install = (
+        (nox.virtualenv.UV, "pip", "install", "--python", python)
+        if nox.virtualenv.HAS_UV
+        else (python, "-m", "pip", "install")
+    )
+    session.run(*install, "-q", *requirements, external=True)
 
 
 def run_library_tests(session: nox.Session, library: str) -> None:
@@ -249,13 +258,20 @@ def compat_d3rlpy(session: nox.Session) -> None:
     session.run(*generate, "--out", f"{data}/dataset")
     for to, file in (("d4rl", "data.hdf5"), ("scope-rl", "scope.npz")):
         session.run("alsim", "export", f"{data}/dataset", "--to", to, "--out", f"{data}/{file}", "--force")
-    python = str(new_environment(session, f"{data}/theirs", TORCH) / "python")
+    theirs = new_environment(session, f"{data}/theirs", *UNCOMPILED_TORCH)
     ours = [needed for needed in PYPROJECT["project"]["dependencies"] if not needed.startswith("gymnasium")]
-    install = (python, "-m", "pip", "install", "-q")
-    session.run(*install, "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", *ours, external=True)
-    session.run(*install, "--no-deps", "-e", ".", external=True)  # alsim itself excludes this Gymnasium
+    install_into(session, theirs, "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", *ours)
+    install_into(session, theirs, "--no-deps", "-e", ".")  # alsim itself excludes this Gymnasium
     session.run(
-        *(python, "-m", "pytest", "-c", "tests/compat/theirs.ini", "tests/compat/test_d3rlpy.py", *session.posargs),
+        *(
+            str(theirs / "python"),
+            "-m",
+            "pytest",
+            "-c",
+            "tests/compat/theirs.ini",
+            "tests/compat/test_d3rlpy.py",
+            *session.posargs,
+        ),
         env={"ALSIM_EXPORTS": data},
         external=True,
     )
