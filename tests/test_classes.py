@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
+from by_dynamics import case
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -89,8 +90,7 @@ def test_extreme_masteries_stay() -> None:
     assert np.array_equal(found[alone == 0], alone[alone == 0]) and np.array_equal(found[alone == 1], alone[alone == 1])
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("dynamics", ["standard", "bkt"])
+@pytest.mark.parametrize("dynamics", [case("standard"), case("bkt", compiled=False)])
 def test_a_learner_has_its_class_in_every_batch_and_episode(dynamics: str) -> None:
     """Alone, in a batch, in a later episode, and in compiled rollouts."""
     config = {**LIMITS, "classes": CLASSES, "dynamics": dynamics, "population": [{"share": 0.5}, {"share": 0.5}]}
