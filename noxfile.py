@@ -75,10 +75,24 @@ def tests_ci(session: nox.Session) -> None:
     session.run("pytest", *IN_PARALLEL, "-m", SLOW, *session.posargs)
 
 
-@nox.session
+def install_lowest(session: nox.Session) -> None:
+    """Install alsim and the dependencies of its tests in the lowest versions that pyproject.toml allows."""
+    session.install("-q", "uv")
+    floors = Path(session.create_tmp(), "floors.txt")
+    session.run(
+        *("uv", "pip", "compile", "-q", "--resolution", "lowest-direct", "--no-header", "--no-annotate"),
+        *("pyproject.toml", "-o", str(floors)),
+    )
+    session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
+
+
+@nox.session(python="3.11")
 def interpreted(session: nox.Session) -> None:
-    """Run the tests without compilation and measure their coverage: coverage.py does not measure machine code."""
-    session.install("-q", "-e", ".", *group("test"))
+    """Run the tests without compilation, on the lowest versions, and measure their coverage.
+
+    coverage.py does not measure machine code.
+    """
+    install_lowest(session)
     threshold = ["--cov-fail-under=0"] if session.posargs else []  # a part of the tests cannot reach the threshold
     session.run(
         *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", UNCOMPILED, *session.posargs),
@@ -90,35 +104,32 @@ WITHOUT_KERNELS = ("bank", "benchmarks", "cli", "curriculum", "docs", "responses
 """Below tests/, what runs no kernel that other tests do not run: tests of commands, pages and files."""
 
 
-@nox.session
-def boundscheck(session: nox.Session) -> None:
-    """Run the tests with bounds checks of every array index, on the newest versions."""
-    session.install("-q", "-e", ".", *group("test"))
-    others = [] if session.posargs else [f"--ignore=tests/{path}" for path in WITHOUT_KERNELS]
-    run_checked(session, f"{UNCOMPILED} and not interpreted", *others)
-
-
-def run_checked(session: nox.Session, marked: str, *arguments: str) -> None:
-    """Run the tests of a marker expression with bounds checks of every array index.
+def run_checked(session: nox.Session, marked: str) -> None:
+    """Run the tests of a marker expression that run kernels, with bounds checks of every array index.
 
     At the lowest optimisation level, which suffices to show that code compiles and that its results are right,
     compilation takes three quarters of the time.
     """
     env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    session.run("pytest", *IN_PARALLEL, "-m", marked, *arguments, *session.posargs, env=env)
+    others = [] if session.posargs else [f"--ignore=tests/{path}" for path in WITHOUT_KERNELS]
+    session.run("pytest", *IN_PARALLEL, "-m", marked, *others, *session.posargs, env=env)
+
+
+@nox.session
+def boundscheck(session: nox.Session) -> None:
+    """Run the tests with bounds checks of every array index, on the newest versions."""
+    session.install("-q", "-e", ".", *group("test"))
+    run_checked(session, f"{UNCOMPILED} and not interpreted")
 
 
 @nox.session(python="3.11")
 def tests_lowest(session: nox.Session) -> None:
-    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows, with bounds checks."""
-    session.install("-q", "uv")
-    floors = Path(session.create_tmp(), "floors.txt")
-    session.run(
-        *("uv", "pip", "compile", "-q", "--resolution", "lowest-direct", "--no-header", "--no-annotate"),
-        *("pyproject.toml", "-o", str(floors)),
-    )
-    session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
-    # Of the tests that need machine code, those of our own arithmetic do not depend on versions.
+    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows, with bounds checks.
+
+    `interpreted` runs those of commands, pages and files on the same versions. Of the tests that need machine code,
+    those of our own arithmetic do not depend on versions.
+    """
+    install_lowest(session)
     run_checked(session, f"{QUICK} and not versionless and (not compiled or gymnasium or numba)")
 
 
@@ -129,7 +140,7 @@ def tests_lowest(session: nox.Session) -> None:
 def compat_gymnasium(session: nox.Session, version: str) -> None:
     """Run the tests of the environments on one series of Gymnasium (RLlib requires 1.2.2)."""
     session.install("-q", "-U", "-e", ".[render]", f"gymnasium{version}", *group("test"))
-    files = ("tests", "tests/compat/test_gymnasium.py")
+    files = ("tests/envs", "tests/testing", "tests/compat/test_gymnasium.py")
     session.run("pytest", *IN_PARALLEL, *files, "-m", "gymnasium and not versionless", *session.posargs)
 
 
