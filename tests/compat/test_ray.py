@@ -101,7 +101,7 @@ def test_the_command_line_starts_a_cluster_whose_workers_import_its_modules(tmp_
     line = [sys.executable, "-m", "alsim", "generate", "--learners", "40", "--episodes-per-shard", "40"]
     line += ["--import", "teaching", "--import", "instant", "--policy", "teacher:5", "--config", "instant.toml"]
     for arguments in (("--out", "d", "--engine", "ray"), ("--out", "plain")):
-        done = subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+        done = subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=300, cwd=tmp_path)
         assert (done.returncode, without_notice(done.stderr)) == (0, "")
     assert files_of(tmp_path / "d") == files_of(tmp_path / "plain")
 
