@@ -115,7 +115,7 @@ def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monk
     assert "this learner has the row" in accepted(run("show", "--policy", "t", *CONFIG))
 
 
-@pytest.mark.parametrize("name", [case(name, quick=False, compiled=name == "linked") for name in OWN])
+@pytest.mark.parametrize("name", [case(name, quick=False, compiled=False) for name in OWN])
 def test_the_option_dynamics_replaces_that_of_the_configuration(run: Any, folder: Path, name: str) -> None:
     printed = accepted(run("generate", "--learners", 4, *CONFIG, "--dynamics", name, "-o", "d"))
     unread = "" if name == "prerequisites" else f", which the dynamics {name} does not read"
@@ -133,7 +133,7 @@ def test_long_populations_are_one_line() -> None:
     assert learner_facts(Config().to_dict()) == []
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_many_rows_are_listed_in_part(run: Any, folder: Path) -> None:
     lines = ["share,name", *(f"0.02,a very long name of kind {k}" for k in range(50))]
     Path("rules", "people.csv").write_text("\n".join(lines) + "\n")

@@ -276,8 +276,7 @@ def test_modules_that_cannot_be_imported_are_one_sentence(run, folder, module, m
     assert message in refused(run(*GENERATE, "--import", module, "--out", "d"))
 
 
-@pytest.mark.ci
-@pytest.mark.versionless
+@pytest.mark.interpreted
 def test_workers_import_the_modules_and_resume(run, folder, monkeypatch):
     """Workers are new processes; without the import, the dynamics would not be registered in them."""
     arguments = ("generate", "--learners", 12, "--episodes", 1, "--config", "instant.toml", "--episodes-per-shard", 4)

@@ -39,7 +39,7 @@ FALSE_ALARM = 1e-6
 """Probability with which a correct rule fails, for each dynamics; the seed is fixed."""
 
 everyone = pytest.mark.parametrize(
-    "name", [case(name, quick=False, compiled=name in ("dash", "fading", "fading-at-breaks")) for name in ALL]
+    "name", [case(name, quick=False, compiled=name in ("dash", "fading-at-breaks")) for name in ALL]
 )
 
 
