@@ -302,6 +302,7 @@ def test_functions_in_datasets(tmp_path: Path) -> None:
         np.testing.assert_allclose(dataset.probabilities("rules", action_mask=mask), dataset.propensity, rtol=1e-9)
 
 
+@pytest.mark.compiled
 def test_other_masks_are_recorded_as_data(tmp_path: Path) -> None:
     for name in ("row", "learners", "curriculum", "mapping"):
         out = tmp_path / name
