@@ -302,7 +302,6 @@ def test_functions_in_datasets(tmp_path: Path) -> None:
         np.testing.assert_allclose(dataset.probabilities("rules", action_mask=mask), dataset.propensity, rtol=1e-9)
 
 
-@pytest.mark.compiled
 def test_other_masks_are_recorded_as_data(tmp_path: Path) -> None:
     for name in ("row", "learners", "curriculum", "mapping"):
         out = tmp_path / name
@@ -314,6 +313,10 @@ def test_other_masks_are_recorded_as_data(tmp_path: Path) -> None:
             alsim.generate_dataset(LEARNERS, 1, "rules", out=out, config=CONFIG)
     plain = alsim.generate_dataset(2, 1, config=CONFIG)
     assert "action_mask" not in plain.manifest
+
+
+@pytest.mark.compiled  # the learners begin before the error
+def test_masks_of_many_learners_are_refused() -> None:
     with pytest.raises(alsim.AlsimError, match="at most 1,000,000 entries; got 1,080,000; use one row for all"):
         alsim.generate_dataset(30_000, 1, config=CONFIG, action_mask=np.ones((30_000, A), bool))
 
