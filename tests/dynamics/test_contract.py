@@ -161,7 +161,14 @@ def test_a_restored_snapshot_continues_with_the_same_bits(name: str, settings: s
     assert same([[np.array(part) for part in other.step(actions)[:4]] for actions in following], expected)
 
 
-@everyone_and_all_settings
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        case(name, settings, quick=settings == "rows", compiled=name in WITHOUT_ROWS_COMPILED)
+        for name in ALL
+        for settings in SETTINGS
+    ],
+)
 def test_compiled_rollouts_equal_those_in_python_and_their_replay(name: str, settings: str) -> None:
     class Python:
         name = "uniform"
