@@ -23,6 +23,12 @@ number_text = lru_cache(4096)(float.__repr__)
 """Function that returns a number as JSON."""
 
 
+@lru_cache(4096)
+def numbers_text(numbers: tuple[float, ...]) -> str:
+    """Return numbers as JSON, without brackets."""
+    return ",".join(map(number_text, numbers))
+
+
 class Deciding:
     """Decisions for many students of a store at once.
 
@@ -33,9 +39,8 @@ class Deciding:
     def __init__(self, states: States, seed: int) -> None:
         self._states, self._seed = states, seed
         catalogue = states.catalogue
-        self._ids = [item.id for item in catalogue.items]
-        self._quoted = [json.dumps(name, ensure_ascii=False) for name in self._ids]
-        self._kinds = "".join(events.QUESTION if asks else events.CONTENT for asks in catalogue.is_question)
+        self._quoted = [json.dumps(item.id, ensure_ascii=False) for item in catalogue.items]
+        self._kinds = np.where(catalogue.is_question, events.QUESTION, events.CONTENT).astype("S1")
 
     def recommend(self, names: Sequence[str], ranks: int, moment: float | None) -> Made:
         """Return the recommendations for students, again for those whom others change meanwhile."""
@@ -84,36 +89,31 @@ class Deciding:
     def _recommendations(self, situation: Situation, choice: Choice) -> Made:
         """Return the recommendations of a choice."""
         decisions = Decisions(self._states.recommender, situation, choice)
-        rows = zip(choice.items.tolist(), choice.scores.tolist(), choice.propensities.tolist(), strict=True)
-        ranks, ids = range(choice.items.shape[1]), self._ids
-        return [
-            [
-                Recommendation(ids[item], score, propensity, decisions, i, rank)
-                for item, score, propensity, rank in zip(*row, ranks, strict=True)
-                if item >= 0
-            ]
-            for i, row in enumerate(rows)
-        ]
+        return [[Recommendation(decisions, i, rank) for rank in range(r)] for i, r in enumerate(choice.sizes.tolist())]
 
     def _entries(self, situation: Situation, choice: Choice) -> list[bytes]:
         """Return the entry of each decision. Its JSON is put together by hand: an encoder takes twice the time."""
         states = self._states
         policy = json.dumps(states.recommender.name)
         common = f'"policy":{policy},"catalogue":"{states.catalogue.digest}","model":"{states.codec.digest:016x}"'
-        ready = [row.tobytes().hex() for row in np.packbits(situation.ready, axis=1)]
-        items, scores, propensities, sizes = (column.tolist() for column in choice)
-        decisions, now = situation.progress.decisions.tolist(), situation.now
-        text, kinds, quoted = number_text, self._kinds, self._quoted
+        bits = np.packbits(situation.ready, axis=1)
+        ready, width = bits.tobytes().hex(), 2 * bits.shape[1]
+        kinds, ranks = self._kinds[choice.items].tobytes().decode(), choice.items.shape[1]
+        columns = (situation.now, situation.progress.decisions.tolist(), choice.candidates.tolist())
+        lists = (choice.items.tolist(), choice.scores.tolist(), choice.propensities.tolist())
+        text, quoted = number_text, self._quoted
         entries: list[bytes] = []
-        for i, listed in enumerate(items):
-            shown = [item for item in listed if item >= 0]
-            r = len(shown)
+        rows = zip(choice.sizes.tolist(), *columns, *lists, strict=True)
+        for i, (r, moment, decision, candidates, items, scores, propensities) in enumerate(rows):
+            if r < ranks:
+                del items[r:], scores[r:], propensities[r:]
             entries.append(
-                f'{{"event":"shown","time":{now[i]!r},"decision":{decisions[i]},{common},"ready":"{ready[i]}",'
-                f'"candidates":{sizes[i]},"items":[{",".join([quoted[k] for k in shown])}],'
-                f'"kinds":"{"".join([kinds[k] for k in shown])}",'
-                f'"scores":[{",".join(map(text, scores[i][:r]))}],'
-                f'"propensities":[{",".join(map(text, propensities[i][:r]))}]}}'.encode("utf-8", "surrogatepass")
+                f'{{"event":"shown","time":{text(moment)},"decision":{decision},{common},'
+                f'"ready":"{ready[i * width : (i + 1) * width]}",'
+                f'"candidates":{candidates},"items":[{",".join([quoted[k] for k in items])}],'
+                f'"kinds":"{kinds[i * ranks : i * ranks + r]}",'
+                f'"scores":[{",".join(map(text, scores))}],'
+                f'"propensities":[{numbers_text(tuple(propensities))}]}}'.encode("utf-8", "surrogatepass")
             )
         return entries
 

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from alsim.engine.cells import Cells, cells_of, nominal_course
+from alsim.engine.correspondence import Cells, cells_of, nominal_course
 from alsim.engine.directory import load_engine
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import EngineError
@@ -37,8 +37,8 @@ class EnginePolicy:
     Each learner is a student without a store. The engine recommends one item, and the action is the cell of this item:
     its outcome and its difficulty or modality. The simulator draws the item of the cell that the learner meets, and the
     student model of the engine is updated by its response. Where the engine recommends nothing, because every skill is
-    mastered, any item of the catalogue is equally likely. See `alsim.engine.cells.cells_of` for the correspondence of
-    items. Mastery in observations is not read.
+    mastered, any item of the catalogue is equally likely. See `alsim.engine.correspondence.cells_of`.
+    Mastery in observations is not read.
 
     engine  AdaptiveEngine, whose store is not used
 

@@ -16,22 +16,26 @@ class Decisions:
     """Decisions for n students, from which reasons and candidates are derived."""
 
     def __init__(self, recommender: Recommender, situation: Situation, choice: Choice) -> None:
-        self._recommender, self._choice, self._ready = recommender, choice, situation.ready
+        self._recommender, self.choice, self._ready = recommender, choice, situation.ready
         self._skills = np.empty(choice.items.shape, np.int32)
         self._mastery = np.empty(choice.items.shape)
         lacking_most(
             choice.items, *recommender.members, situation.mastery, situation.ready, self._skills, self._mastery
         )
 
+    def item(self, i: int, rank: int) -> str:
+        """Return the id of the item of a rank."""
+        return self._recommender.catalogue.items[int(self.choice.items[i, rank])].id
+
     def candidates(self, i: int, rank: int) -> list[str]:
         """Return the ids of the items among which that of a rank was chosen, in the order of the catalogue."""
-        above = set(self._choice.items[i, :rank].tolist())
+        above = set(self.choice.items[i, :rank].tolist())
         items = self._recommender.catalogue.items
         return [items[k].id for k in self._recommender.candidates(self._ready[i]).tolist() if k not in above]
 
     def num_candidates(self, i: int, rank: int) -> int:
         """Return the number of candidates."""
-        return int(self._choice.candidates[i]) - rank
+        return int(self.choice.candidates[i]) - rank
 
     def reason(self, i: int, rank: int) -> str:
         """Return why the item of a rank was chosen."""
@@ -61,18 +65,27 @@ def lacking_most(
 
 
 class Recommendation:
-    """An item that a student should see. Reason and candidates are computed when they are read."""
+    """An item that a student should see. Fields are computed from the arrays of the decision when they are read."""
 
-    __slots__ = ("_decisions", "_rank", "_row", "item", "propensity", "score")
+    __slots__ = ("_decisions", "_rank", "_row")
 
-    def __init__(self, item: str, score: float, propensity: float, decisions: Decisions, row: int, rank: int) -> None:
-        self.item = item
-        """Id of the item."""
-        self.score = score
-        """Score by which it was chosen, in the unit of the policy."""
-        self.propensity = propensity
-        """Probability of this item at this rank, given the items above."""
+    def __init__(self, decisions: Decisions, row: int, rank: int) -> None:
         self._decisions, self._row, self._rank = decisions, row, rank
+
+    @property
+    def item(self) -> str:
+        """Id of the item."""
+        return self._decisions.item(self._row, self._rank)
+
+    @property
+    def score(self) -> float:
+        """Score by which it was chosen, in the unit of the policy."""
+        return float(self._decisions.choice.scores[self._row, self._rank])
+
+    @property
+    def propensity(self) -> float:
+        """Probability of this item at this rank, given the items above."""
+        return float(self._decisions.choice.propensities[self._row, self._rank])
 
     @property
     def reason(self) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim.jit.compile import kernel, rule
+from alsim.jit.compile import kernel, lean_kernel, rule
 from alsim.types import WORD_BITS, Bools, Doubles, Ints, Keys, Longs, short_repr, u64
 
 MIX_1, MIX_2 = u64(0x85EBCA6B), u64(0xC2B2AE35)
@@ -65,6 +65,11 @@ class Choice(NamedTuple):
     candidates: Longs
     """Number of items among which the first was chosen, (n,)."""
 
+    @property
+    def sizes(self) -> Longs:
+        """Number of items of each student, (n,)."""
+        return np.asarray(np.count_nonzero(self.items >= 0, axis=1))
+
 
 @rule
 def mixed(x: u64) -> u64:
@@ -91,9 +96,27 @@ def faded(score: float, count: int, factor: float, step: float) -> float:
     return score
 
 
+@lean_kernel
+def write_live(scores: Doubles, live: Ints, num_live: Longs) -> None:
+    """Write the classes that are candidates: those with a score (n, C) above -inf.
+
+    live, num_live  (n, C) and (n,), written: classes, and how many of them are valid
+    """
+    for i in range(len(scores)):
+        known = 0
+        for c in range(scores.shape[1]):  # without a branch
+            live[i, known] = c
+            known += int(scores[i, c] > -np.inf)
+            if known == scores.shape[1]:
+                break
+        num_live[i] = known
+
+
 @kernel
 def choose(
     scores: Doubles,
+    live: Ints,
+    num_live: Longs,
     of: Ints,
     start: Longs,
     item: Ints,
@@ -111,8 +134,9 @@ def choose(
     """Write the best items of each student.
 
     scores         (n, C) score of each class, -inf if its items are no candidates
+    live, num_live see `write_live`
     of ... item    fields of `Classes`
-    hashes, salts  (I,) and (n,)
+    hashes, salts  (I,) in the order of `item`, and (n,)
     shown, counts  (n, S) items shown without a response, -1 after the last, and how often
     factor, step   see `Fading`
     items          (n, r), written: -1 after the last
@@ -120,30 +144,31 @@ def choose(
     candidates     (n,), written
     """
     ranks, num_classes = items.shape[1], len(start) - 1
-    has_shown = np.zeros(num_classes, np.bool_)
-    live, open_scores = np.empty(num_classes, np.int64), np.empty(num_classes)
+    has_shown, open_scores = np.zeros(num_classes, np.bool_), np.empty(num_classes)
     best = np.empty(ranks, np.uint64)
     for i in range(len(scores)):
         bits = _mark(shown[i], of, True, has_shown)
-        known = 0
-        for c in range(num_classes):  # without a branch
-            live[known], open_scores[known] = c, scores[i, c]
-            known += int(scores[i, c] > -np.inf)
-        candidates[i] = _total(live[:known], start)
-        size, value = 0, np.inf
-        while True:
-            value = _next(open_scores[:known], value)
-            if value == -np.inf or (size == ranks and value < values[i, ranks - 1]):
-                break
+        known = num_live[i]
+        value, total = -np.inf, 0
+        for x in range(known):
+            c = live[i, x]
+            open_scores[x] = scores[i, c]
+            value = max(value, open_scores[x])
+            total += start[c + 1] - start[c]
+        candidates[i] = total
+        size, level = 0, 0
+        while value > -np.inf and (size < ranks or value >= values[i, ranks - 1]):
+            level = 0
             for x in range(known):
                 if open_scores[x] != value:
                     continue
-                c = live[x]
+                c = live[i, x]
+                level += start[c + 1] - start[c]
                 for place in range(start[c], start[c + 1]):
                     it, score = item[place], value
                     if has_shown[c] and (bits >> (u64(it) & LOW_BITS)) & ONE_BIT:
                         score = faded(value, count_of(shown[i], counts[i], it), factor, step)
-                    tie = mixed(hashes[it] ^ salts[i])
+                    tie = mixed(hashes[place] ^ salts[i])
                     if size == ranks and (
                         score < values[i, ranks - 1] or (score == values[i, ranks - 1] and tie >= best[ranks - 1])
                     ):
@@ -154,12 +179,26 @@ def choose(
                         r -= 1
                     items[i, r], values[i, r], best[r] = it, score, tie
                     size = min(size + 1, ranks)
+            if size == ranks and values[i, ranks - 1] >= value:
+                break
+            value = _next(open_scores[:known], value)
         for r in range(size):
             if r > 0 and values[i, r] == values[i, r - 1]:
                 ties[i, r] = ties[i, r - 1] - 1
+            elif bits == 0 and values[i, r] == value:
+                ties[i, r] = level
             else:
                 ties[i, r] = _tied(
-                    values[i, r], live[:known], open_scores, scores[i], of, start, shown[i], counts[i], factor, step
+                    values[i, r],
+                    live[i, :known],
+                    open_scores,
+                    scores[i],
+                    of,
+                    start,
+                    shown[i],
+                    counts[i],
+                    factor,
+                    step,
                 )
         for r in range(size, ranks):
             items[i, r], values[i, r], ties[i, r] = -1, 0.0, 0
@@ -179,15 +218,6 @@ def _mark(shown: Ints, of: Ints, value: bool, has_shown: Bools) -> u64:
         has_shown[of[shown[k]]] = value
         bits |= ONE_BIT << (u64(shown[k]) & LOW_BITS)
     return bits
-
-
-@rule
-def _total(classes: Longs, start: Longs) -> int:
-    """Return the number of items of some classes."""
-    total = 0
-    for c in classes:
-        total += int(start[c + 1] - start[c])
-    return total
 
 
 @rule
@@ -214,7 +244,7 @@ def count_of(shown: Ints, counts: Ints, item: int) -> int:
 @rule
 def _tied(
     value: float,
-    live: Longs,
+    live: Ints,
     open_scores: Doubles,
     scores: Doubles,
     of: Ints,
@@ -240,20 +270,32 @@ def _tied(
 
 
 def best_items(
-    scores: Doubles, classes: Classes, hashes: Keys, salts: Keys, shown: Ints, counts: Ints, fading: Fading, ranks: int
+    scores: Doubles,
+    classes: Classes,
+    hashes: Keys,
+    salts: Keys,
+    shown: Ints,
+    counts: Ints,
+    fading: Fading,
+    ranks: int,
+    live: tuple[Ints, Longs] | None = None,
 ) -> Choice:
     """Return the best items of n students, up to `ranks` each.
 
     scores  (n, C) score of each class, -inf if its items are no candidates
-    hashes  (I,) hash of each item
+    hashes  (I,) hash of each item, in the order of `classes.item`
     salts   (n,) random number of each decision
     shown   (n, S) items shown without a response, -1 after the last
     counts  (n, S) how often
+    live    classes whose items are candidates, in any order, as `write_live` writes them; None: they are found here
     """
     n = len(scores)
+    if live is None:
+        live = np.empty(scores.shape, np.int32), np.empty(n, np.int64)
+        write_live(scores, *live)
     items, values = np.full((n, ranks), -1, np.int32), np.zeros((n, ranks))
     ties, candidates = np.zeros((n, ranks), np.int64), np.zeros(n, np.int64)
-    choose(scores, *classes, hashes, salts, shown, counts, *fading, items, values, ties, candidates)
+    choose(scores, live[0], live[1], *classes, hashes, salts, shown, counts, *fading, items, values, ties, candidates)
     return Choice(items, values, 1.0 / np.maximum(ties, 1) * (ties > 0), candidates)
 
 

@@ -82,9 +82,11 @@ class States:
         """Raise DeletedStudent if a student was deleted, and OutOfOrder for a time before the last event of one."""
         for begin in range(0, len(names), CHECKED):
             part = names[begin : begin + CHECKED]
-            _, records = self.load(part)
-            if moment is not None:
-                _, progress = self.codec.decode(part, records)
+            if moment is None:
+                if (name := self.store.first_deleted(part)) is not None:
+                    raise deleted(name)
+            else:
+                _, progress = self.codec.decode(part, self.load(part)[1])
                 times(part, progress, moment)
 
     def loaded(self, name: str) -> tuple[Stored, bytes | None, Students, Progress]:
@@ -95,7 +97,7 @@ class States:
     def current(self, name: str, stored: Stored) -> bytes | None:
         """Return the record of a student, from the log if it is not current. Raises DeletedStudent."""
         if stored.is_deleted:
-            raise DeletedStudent(f"the student {name!r} was deleted, and its events are refused: use another name")
+            raise deleted(name)
         if stored.state is None or self.codec.is_current(stored.state):
             return stored.state
         return self.replayed(name)[0]
@@ -176,6 +178,11 @@ class States:
                 if change is None or self.store.commit(change):
                     return result
         raise busy(name)
+
+
+def deleted(name: str) -> DeletedStudent:
+    """Return the error of a student who was deleted."""
+    return DeletedStudent(f"the student {name!r} was deleted, and its events are refused: use another name")
 
 
 def busy(name: str) -> StoreError:

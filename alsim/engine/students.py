@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.engine.progress import Progress, Trial
+from alsim.jit.compile import lean_kernel
 from alsim.models.student.base import BaseStudentModel, StudentModel, Students
 from alsim.types import Bools, Longs
 
@@ -202,9 +203,19 @@ def _gathered(buffer: NDArray[np.uint8], starts: Longs, sizes: Longs, dtype: np.
     if len(starts) == 1:
         begin, size = int(starts[0]), int(sizes[0])
         return np.frombuffer(buffer, dtype, size // dtype.itemsize, begin) if size else np.zeros(0, dtype)
-    ends = np.cumsum(sizes)
-    place = np.arange(ends[-1]) + np.repeat(starts - (ends - sizes), sizes)
-    return np.asarray(buffer[place].view(dtype))
+    found = np.empty(int(sizes.sum()), np.uint8)
+    copy_parts(buffer, starts, sizes, found)
+    return found.view(dtype)
+
+
+@lean_kernel
+def copy_parts(source: NDArray[np.uint8], starts: Longs, sizes: Longs, target: NDArray[np.uint8]) -> None:
+    """Copy parts of a buffer into another one, one part after the other."""
+    place = 0
+    for k in range(len(starts)):
+        for x in range(starts[k], starts[k] + sizes[k]):
+            target[place] = source[x]
+            place += 1
 
 
 __all__ = ["StudentCodec"]

@@ -13,7 +13,7 @@ from alsim.bank.course import course_of
 from alsim.bank.items import sample_bank
 from alsim.config import Config
 from alsim.engine import AdaptiveEngine, Catalogue, EngineError
-from alsim.engine.cells import cells_of
+from alsim.engine.correspondence import cells_of
 from alsim.engine.policy import EnginePolicy
 from alsim.engine.selection import Classes, Fading, best_items
 from alsim.engine.shares import shares_of_best

@@ -216,6 +216,7 @@ class Alosi(Recommender):
         skills = self._subjects.classes.of.tolist()
         self.classes = Classes.of_keys(list(zip(skills, worth.tolist(), level.tolist(), strict=True)))
         """Classes of items with the same skills, relevance and difficulty."""
+        self._hashes = catalogue.hashes[self.classes.item]
         first, members = self.classes.first, self._subjects.members
         rows = [members.of(i) for i in first.tolist()]
         sizes = np.array([len(row) for row in rows])
@@ -240,7 +241,7 @@ class Alosi(Recommender):
         def chosen(part: slice) -> Choice:
             salts = situation.salts[part]
             scores, shown, counts = self._scored(situation, part)
-            return best_items(scores, self.classes, self.catalogue.hashes, salts, shown, counts, FADING, ranks)
+            return best_items(scores, self.classes, self._hashes, salts, shown, counts, FADING, ranks)
 
         parts = [chosen(part) for part in self._parts(situation)]
         return Choice(*map(np.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]

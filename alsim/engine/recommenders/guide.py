@@ -28,6 +28,7 @@ class Guide(Recommender):
         taught = catalogue.taught
         self.classes = Classes.of_keys([taught.of(i).tobytes() for i in range(len(catalogue))])
         """Classes of items that teach the same skills."""
+        self._hashes = catalogue.hashes[self.classes.item]
         rows = [taught.of(i) for i in self.classes.first.tolist()]
         teaching: list[list[int]] = [[] for _ in catalogue.skills]
         for c, row in enumerate(rows):
@@ -38,22 +39,24 @@ class Guide(Recommender):
 
     def choose(self, situation: Situation, ranks: int) -> Choice:
         """Return up to `ranks` items for each student, the best first."""
-        scores, p = self._scores(situation), situation.progress
-        return best_items(
-            scores, self.classes, self.catalogue.hashes, situation.salts, p.shown, p.counts, FADING, ranks
-        )
+        scores, live = self._scored(situation)
+        p = situation.progress
+        return best_items(scores, self.classes, self._hashes, situation.salts, p.shown, p.counts, FADING, ranks, live)
 
     def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
         """Return the probability that the next item is in each group of items, (n, G)."""
-        scores, p = self._scores(situation), situation.progress
+        scores, _ = self._scored(situation)
+        p = situation.progress
         others = np.full((len(scores), 1), -1, np.int32) if above is None else above
         return shares_of_best(scores, self.classes, p.shown, p.counts, FADING, others, groups, size)
 
-    def _scores(self, situation: Situation) -> Doubles:
-        """Return the relevance of each class, (n, C)."""
-        scores = np.empty((len(situation.students), len(self.classes)))
-        relevance(situation.mastery, situation.ready, self._start, self._class, scores)
-        return scores
+    def _scored(self, situation: Situation) -> tuple[Doubles, tuple[Ints, Longs]]:
+        """Return the relevance of each class, (n, C), and the classes with relevance, see `best_items`."""
+        n = len(situation.students)
+        scores = np.empty((n, len(self.classes)))
+        live = np.empty(scores.shape, np.int32), np.empty(n, np.int64)
+        relevance(situation.mastery, situation.ready, self._start, self._class, scores, *live)
+        return scores, live
 
     def candidates(self, ready: Bools) -> Longs:
         """Return the numbers of the items that teach a ready skill."""
@@ -65,19 +68,29 @@ class Guide(Recommender):
 
 
 @lean_kernel
-def relevance(mastery: Doubles, ready: Bools, start: Longs, classes: Longs, scores: Doubles) -> None:
-    """Write the relevance (n, C) of each class of items, -inf instead of 0.
+def relevance(
+    mastery: Doubles, ready: Bools, start: Longs, classes: Longs, scores: Doubles, live: Ints, num_live: Longs
+) -> None:
+    """Write the relevance (n, C) of each class of items, -inf instead of 0, and the classes with relevance.
 
     start, classes  skill k is taught by the classes classes[start[k]:start[k + 1]]
+    live, num_live  written, see `alsim.engine.selection.write_live`
     """
     for i in range(len(mastery)):
         scores[i, :] = -np.inf
+        known = 0
         for k in range(len(start) - 1):
             lacking = 1.0 - mastery[i, k]
             if ready[i, k] and lacking > 0.0:
                 for x in range(start[k], start[k + 1]):
                     c = classes[x]
-                    scores[i, c] = max(scores[i, c], 0.0) + lacking
+                    if scores[i, c] > -np.inf:
+                        scores[i, c] += lacking
+                    else:
+                        scores[i, c] = lacking
+                        live[i, known] = c
+                        known += 1
+        num_live[i] = known
 
 
 __all__ = ["Guide"]

@@ -98,6 +98,11 @@ class Store(ABC):
         """Return what the store has of each student."""
         return [self.load(student) for student in students]
 
+    def first_deleted(self, students: Sequence[str]) -> str | None:
+        """Return the first of some students that was deleted, None if none was."""
+        states = zip(students, self.load_many(students), strict=True)
+        return next((student for student, stored in states if stored.is_deleted), None)
+
     def commit_many(self, changes: Sequence[Commit]) -> list[bool]:
         """Make changes of different students, each completely or not at all; return whether each was made."""
         return [self.commit(change) for change in changes]

@@ -44,6 +44,7 @@ def check_unknown(connect: Connect) -> None:
         _require(store.entries(name) == [], "an unknown student has no entries")
         _require(store.delete(name) is False, "an unknown student cannot be deleted")
         _require(store.read_note(name) is None, "an unknown note is None")
+    _require(store.first_deleted(NAMES) is None, "an unknown student was not deleted")
     _require(list(store.students()) == [], "an empty store has no students")
     _require(store.counters() == {}, "an empty store has no counters")
     _require(store.load_many([]) == [] and store.commit_many([]) == [], "nothing in, nothing out")
@@ -89,6 +90,7 @@ def check_tombstones(connect: Connect) -> None:
         _require(store.delete(name) is True and store.delete(name) is False, "a student is deleted once")
         _require(store.load(name, "key") == Stored(0, None, is_deleted=True), "a deleted student has nothing")
         _require(store.load_many([name]) == [Stored(0, None, is_deleted=True)], "a deleted student has nothing")
+        _require(store.first_deleted(["unknown", name]) == name, "first_deleted names the deleted student")
         _require(store.entries(name) == [], "a deleted student has no entries")
         late = [Commit(name, version, b"late", (b"late",), None, None, (("n", 1),)) for version in (0, 1, 2)]
         _require(not any(map(store.commit, late)), "events of a deleted student are refused")

@@ -31,7 +31,16 @@ class MemoryStore(Store):
     def load_many(self, students: Sequence[str]) -> list[Stored]:
         """Return what the store has of each student."""
         with self._lock:
-            return [self._load(student, None) for student in students]
+            records = map(self._records.get, students)
+            return [
+                self._absent(student) if record is None else Stored(*record)
+                for student, record in zip(students, records, strict=True)
+            ]
+
+    def first_deleted(self, students: Sequence[str]) -> str | None:
+        """Return the first of some students that was deleted, None if none was."""
+        with self._lock:
+            return next(filter(self._is_deleted, students), None) if self._deleted else None
 
     def commit(self, change: Commit) -> bool:
         """Make a change, and return whether it was made."""
@@ -91,9 +100,13 @@ class MemoryStore(Store):
         """Return what the store has of a student; the lock is held."""
         record = self._records.get(student)
         if record is None:
-            return DELETED if self._is_deleted(student) else UNKNOWN
+            return self._absent(student)
         answer = None if key is None else self._answers.get(student, {}).get(key)
         return Stored(*record, answer=answer)
+
+    def _absent(self, student: str) -> Stored:
+        """Return what the store has of a student without events; the lock is held."""
+        return DELETED if self._is_deleted(student) else UNKNOWN
 
     def _is_deleted(self, student: str) -> bool:
         """Return whether a student was deleted; the lock is held."""

@@ -134,10 +134,11 @@ class BKTModel(BaseStudentModel):
     def expand(students: Students) -> Students:
         """Return the state that `compact` has made smaller, bit for bit."""
         smaller = students["smaller"]
-        magnitude, is_known = np.abs(smaller), ~np.signbit(smaller)
+        magnitude, is_unknown = np.abs(smaller), np.signbit(smaller)
+        larger = 1.0 - magnitude
         return {
-            "known": np.where(is_known, magnitude, 1.0 - magnitude),
-            "unknown": np.where(is_known, 1.0 - magnitude, magnitude),
+            "known": np.where(is_unknown, larger, magnitude),
+            "unknown": np.where(is_unknown, magnitude, larger),
         }
 
     def _update(self, students: Students, rows: Longs, items: Longs, correct: Codes) -> None:

@@ -8,14 +8,11 @@ import numpy as np
 
 from alsim.engine.catalogue import Catalogue, Item
 from alsim.engine.errors import EngineError, UnknownName
+from alsim.engine.recommenders.cells import DEFAULT_MODALITY
 from alsim.errors import did_you_mean
 from alsim.mdp.actions import LEVELS, content_action, question_action
+from alsim.policies.cells import NOMINAL
 from alsim.types import MODALITIES, Course, Doubles, Longs, short_repr
-
-NOMINAL = (-1.25, 0.0, 1.25)
-"""Difficulties b of Easy, Medium and Hard questions in the middle of the ranges of clause S2.2, logits."""
-UNKNOWN_MODALITY = "text"
-"""Modality that stands for an unknown one."""
 
 
 @short_repr
@@ -42,7 +39,7 @@ def nominal_course(skills: tuple[str, ...]) -> Course:
         learning_outcome=np.repeat(np.arange(num), LEVELS),
         difficulty=np.tile(np.arange(LEVELS), num),
         a=ones,
-        b=np.tile(NOMINAL, num),
+        b=np.tile(NOMINAL.b, num),
         c=0 * ones,
         outcomes=skills,
     )
@@ -123,7 +120,7 @@ def _action_of(item: Item, course: Course, means: Doubles) -> int:
         )
     lo = course.outcomes.index(skills[0])
     if item.type == "content":
-        return int(content_action(lo, MODALITIES.index(item.modality or UNKNOWN_MODALITY), course.num_los))
+        return int(content_action(lo, MODALITIES.index(item.modality or DEFAULT_MODALITY), course.num_los))
     level = 1 if item.difficulty is None else int(np.abs(means[lo] - item.difficulty).argmin())
     return int(question_action(lo, level))
 
