@@ -25,10 +25,14 @@ TORCH = "torch==2.13.0"
 
 It is installed with pip, which reads the configuration of users who have a build for the processor.
 """
+UNCOMPILED_TORCH = (TORCH, "--no-compile")
+"""Without bytecode, which Python writes when it imports a module: most modules of PyTorch are never imported."""
 
 QUICK = "not ci and not interpreted"
 """Marker expression of the tests that are fast enough for `tests`."""
-UNCOMPILED = "not ci and not compiled and not versionless"
+SLOW = "ci and not interpreted"
+"""Marker expression of the tests of `tests_ci`."""
+UNCOMPILED = "(not ci or interpreted) and not compiled and not versionless"
 """Marker expression of the tests that make sense, and are fast enough, without the usual compilation."""
 
 IN_PARALLEL = ("-n", "auto", "--dist", "worksteal")
@@ -68,35 +72,11 @@ def tests(session: nox.Session) -> None:
 def tests_ci(session: nox.Session) -> None:
     """Run the slow tests, marked `ci`, that the session `tests` omits."""
     session.install("-q", "-e", ".", *group("test"))
-    session.run("pytest", *IN_PARALLEL, "-m", "ci", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, "-m", SLOW, *session.posargs)
 
 
-@nox.session
-def interpreted(session: nox.Session) -> None:
-    """Run the tests without compilation and measure their coverage: coverage.py does not measure machine code."""
-    session.install("-q", "-e", ".", *group("test"))
-    threshold = ["--cov-fail-under=0"] if session.posargs else []  # a part of the tests cannot reach the threshold
-    session.run(
-        *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", UNCOMPILED, *session.posargs),
-        env={"NUMBA_DISABLE_JIT": "1"},
-    )
-
-
-@nox.session
-def boundscheck(session: nox.Session) -> None:
-    """Run the tests with bounds checks of every array index."""
-    session.install("-q", "-e", ".", *group("test"))
-    # numba's cache does not distinguish code with and without bounds checks, so these tests have a separate cache. At
-    # the lowest optimisation level with the same checks, compilation takes three quarters of the time.
-    env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    # The tests of commands, pages and files run no kernel that the others do not run.
-    others = [] if session.posargs else [f"--ignore=tests/{folder}" for folder in ("cli", "docs", "responses", "utils")]
-    session.run("pytest", *IN_PARALLEL, "-m", f"{UNCOMPILED} and not interpreted", *others, *session.posargs, env=env)
-
-
-@nox.session(python="3.11")
-def tests_lowest(session: nox.Session) -> None:
-    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows."""
+def install_lowest(session: nox.Session) -> None:
+    """Install alsim and the dependencies of its tests in the lowest versions that pyproject.toml allows."""
     session.install("-q", "uv")
     floors = Path(session.create_tmp(), "floors.txt")
     session.run(
@@ -104,9 +84,53 @@ def tests_lowest(session: nox.Session) -> None:
         *("pyproject.toml", "-o", str(floors)),
     )
     session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
-    # Few optimisations, as in `boundscheck`, suffice to show that code compiles and that its results are right.
-    env = {"NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    session.run("pytest", *IN_PARALLEL, "-m", f"{QUICK} and not versionless", *session.posargs, env=env)
+
+
+@nox.session(python="3.11")
+def interpreted(session: nox.Session) -> None:
+    """Run the tests without compilation, on the lowest versions, and measure their coverage.
+
+    coverage.py does not measure machine code.
+    """
+    install_lowest(session)
+    threshold = ["--cov-fail-under=0"] if session.posargs else []  # a part of the tests cannot reach the threshold
+    session.run(
+        *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", UNCOMPILED, *session.posargs),
+        env={"NUMBA_DISABLE_JIT": "1"},
+    )
+
+
+WITHOUT_KERNELS = ("bank", "benchmarks", "cli", "curriculum", "docs", "responses", "utils", "test_config.py")
+"""Below tests/, what runs no kernel that other tests do not run: tests of commands, pages and files."""
+
+
+def run_checked(session: nox.Session, marked: str) -> None:
+    """Run the tests of a marker expression that run kernels, with bounds checks of every array index.
+
+    At the lowest optimisation level, which suffices to show that code compiles and that its results are right,
+    compilation takes three quarters of the time.
+    """
+    env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
+    others = [] if session.posargs else [f"--ignore=tests/{path}" for path in WITHOUT_KERNELS]
+    session.run("pytest", *IN_PARALLEL, "-m", marked, *others, *session.posargs, env=env)
+
+
+@nox.session
+def boundscheck(session: nox.Session) -> None:
+    """Run the tests with bounds checks of every array index, on the newest versions."""
+    session.install("-q", "-e", ".", *group("test"))
+    run_checked(session, f"{UNCOMPILED} and not interpreted")
+
+
+@nox.session(python="3.11")
+def tests_lowest(session: nox.Session) -> None:
+    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows, with bounds checks.
+
+    `interpreted` runs those of commands, pages and files on the same versions. Of the tests that need machine code,
+    those of our own arithmetic do not depend on versions.
+    """
+    install_lowest(session)
+    run_checked(session, f"{QUICK} and not versionless and (not compiled or gymnasium or numba)")
 
 
 @nox.session(name="compat-gymnasium")
@@ -116,18 +140,25 @@ def tests_lowest(session: nox.Session) -> None:
 def compat_gymnasium(session: nox.Session, version: str) -> None:
     """Run the tests of the environments on one series of Gymnasium (RLlib requires 1.2.2)."""
     session.install("-q", "-U", "-e", ".[render]", f"gymnasium{version}", *group("test"))
-    files = ("tests", "tests/compat/test_gymnasium.py")
+    files = ("tests/envs", "tests/testing", "tests/compat/test_gymnasium.py")
     session.run("pytest", *IN_PARALLEL, *files, "-m", "gymnasium and not versionless", *session.posargs)
 
 
 def install_with_torch(session: nox.Session, *requirements: str, extras: str = "") -> None:
     """Install PyTorch, alsim with its extras, further requirements, and the dependencies of the compatibility tests."""
-    session.install("-q", TORCH)
-    others = ("-q", "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
-    if nox.virtualenv.HAS_UV:
-        session.run(nox.virtualenv.UV, "pip", "install", "--python", f"{session.bin}/python", *others, external=True)
-    else:
-        session.install(*others)
+    session.install("-q", *UNCOMPILED_TORCH)
+    install_into(session, Path(session.bin), "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
+
+
+def install_into(session: nox.Session, commands: Path, *requirements: str) -> None:
+    """Install requirements into the environment with this folder of commands: with uv if possible, which is faster."""
+    python = str(commands / "python")
+    install = (
+        (nox.virtualenv.UV, "pip", "install", "--python", python)
+        if nox.virtualenv.HAS_UV
+        else (python, "-m", "pip", "install")
+    )
+    session.run(*install, "-q", *requirements, external=True)
 
 
 def run_library_tests(session: nox.Session, library: str) -> None:
@@ -238,13 +269,20 @@ def compat_d3rlpy(session: nox.Session) -> None:
     session.run(*generate, "--out", f"{data}/dataset")
     for to, file in (("d4rl", "data.hdf5"), ("scope-rl", "scope.npz")):
         session.run("alsim", "export", f"{data}/dataset", "--to", to, "--out", f"{data}/{file}", "--force")
-    python = str(new_environment(session, f"{data}/theirs", TORCH) / "python")
+    theirs = new_environment(session, f"{data}/theirs", *UNCOMPILED_TORCH)
     ours = [needed for needed in PYPROJECT["project"]["dependencies"] if not needed.startswith("gymnasium")]
-    install = (python, "-m", "pip", "install", "-q")
-    session.run(*install, "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", *ours, external=True)
-    session.run(*install, "--no-deps", "-e", ".", external=True)  # alsim itself excludes this Gymnasium
+    install_into(session, theirs, "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", *ours)
+    install_into(session, theirs, "--no-deps", "-e", ".")  # alsim itself excludes this Gymnasium
     session.run(
-        *(python, "-m", "pytest", "-c", "tests/compat/theirs.ini", "tests/compat/test_d3rlpy.py", *session.posargs),
+        *(
+            str(theirs / "python"),
+            "-m",
+            "pytest",
+            "-c",
+            "tests/compat/theirs.ini",
+            "tests/compat/test_d3rlpy.py",
+            *session.posargs,
+        ),
         env={"ALSIM_EXPORTS": data},
         external=True,
     )

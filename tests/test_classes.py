@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
+from by_dynamics import case
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -80,6 +81,7 @@ def test_masteries_stay_in_their_bounds(size: int, mastery: float, ability: floa
     assert ((found["mastery"] >= 0) & (found["mastery"] <= 1)).all() and np.isfinite(found["ability"]).all()
 
 
+@pytest.mark.ci
 def test_extreme_masteries_stay() -> None:
     """Beta(0.001, 0.001) gives masteries of exactly 0 and 1, which have no finite logit."""
     learner = {"mastery_alpha": 1e-3, "mastery_beta": 1e-3}
@@ -88,8 +90,7 @@ def test_extreme_masteries_stay() -> None:
     assert np.array_equal(found[alone == 0], alone[alone == 0]) and np.array_equal(found[alone == 1], alone[alone == 1])
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("dynamics", ["standard", "bkt"])
+@pytest.mark.parametrize("dynamics", [case("standard"), case("bkt", compiled=False)])
 def test_a_learner_has_its_class_in_every_batch_and_episode(dynamics: str) -> None:
     """Alone, in a batch, in a later episode, and in compiled rollouts."""
     config = {**LIMITS, "classes": CLASSES, "dynamics": dynamics, "population": [{"share": 0.5}, {"share": 0.5}]}
@@ -129,6 +130,7 @@ def test_the_independent_unit_is_that_of_the_configuration(config: Any, unit: st
     assert independent_unit(Config.read(config).to_dict()).name == unit
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not COMPILED, reason="1,000 learners")
 def test_evaluations_have_the_standard_error_of_classes() -> None:
     """With 250 classes whose ability differs by 1.5 logits, the standard error is above that of 1,000 learners."""

@@ -90,6 +90,7 @@ def test_parameters_of_a_row_replace_those_of_the_configuration() -> None:
     assert np.array_equal(after[row == 0], before["mastery"][row == 0, 0])
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not COMPILED, reason="many learners")
 def test_starting_distributions_are_those_of_the_row() -> None:
     """Kolmogorov-Smirnov tests with a false-alarm probability of 1e-6 each."""

@@ -120,13 +120,14 @@ def violations(path):
     text = path.read_text(encoding="utf-8")
     found = []
     for line, kind, prose in READERS[path.suffix](text):
+        plain = without_code(prose)
         for what, pattern in BANNED.items():
-            subject = prose if what == "references" else without_code(prose)
+            subject = prose if what == "references" else plain
             found += [f"{line}: {what}: {m.group(0)!r}" for m in re.finditer(pattern, subject, re.IGNORECASE)]
         if kind in ("docstring", "heading") and OPENING.match(prose.strip()):
             found.append(f"{line}: a {kind} that opens with {prose.split()[0]!r}")
         if kind in ("paragraph", "docstring"):
-            for sentence in re.split(r"(?<=[.!?])\s+|\n\n", without_code(prose).strip()):
+            for sentence in re.split(r"(?<=[.!?])\s+|\n\n", plain.strip()):
                 if CLAUSE.match(sentence) and not sentence.endswith("?"):
                     found.append(f"{line}: a clause as the subject: {sentence[:50]!r}")
     return sorted(set(found), key=lambda text: int(text.partition(":")[0]))

@@ -39,6 +39,7 @@ def test_exp3_keeps_its_bound():
     assert lost < t * GAPS.mean()
 
 
+@pytest.mark.ci
 def test_thompson_keeps_its_bound():
     """Russo & Van Roy (2016), proposition 5: arms whose chances are drawn from the prior, so each lane has its own."""
     t, lanes = 300, 100

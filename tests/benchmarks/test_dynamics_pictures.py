@@ -1,9 +1,12 @@
 """The script that draws the pictures of the pages on dynamics."""
 
 import numpy as np
+import pytest
 
 import alsim
 from benchmarks import dynamics_pictures as pictures
+
+pytestmark = pytest.mark.versionless
 
 
 def test_the_curve_is_the_mean_mastery_after_each_interaction() -> None:

@@ -420,7 +420,7 @@ FORKS = [
 ]
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(5, marks=FORKS), pytest.param(30, marks=[*FORKS, pytest.mark.ci])])
+@pytest.mark.parametrize("rounds", [pytest.param(5, marks=FORKS), pytest.param(15, marks=[*FORKS, pytest.mark.ci])])
 def test_two_processes_respond_at_the_same_time(rounds, run, shop):
     """Both answers are stored, the state is that of a replay, and one key has one effect."""
     for k in range(rounds):
@@ -435,7 +435,7 @@ def test_two_processes_respond_at_the_same_time(rounds, run, shop):
     assert loaded.mastery("ada") == before
 
 
-@pytest.mark.parametrize("kills", [pytest.param(6, marks=FORKS), pytest.param(100, marks=[*FORKS, pytest.mark.ci])])
+@pytest.mark.parametrize("kills", [pytest.param(6, marks=FORKS), pytest.param(30, marks=[*FORKS, pytest.mark.ci])])
 def test_a_killed_init_leaves_the_old_or_the_new_engine(kills, shop, tmp_path):
     """SIGKILL at moments over the whole duration of `init --force`; the next init then succeeds."""
     new = [{"id": "q", "skills_taught": ["a;b"], "skills_assessed": ["a;b"]}]

@@ -26,6 +26,8 @@ from alsim.cli.audit_plot import draw_audit
 from alsim.cli.comparison_plot import draw_comparison
 from alsim.cli.matrix_plot import draw_matrix
 
+pytestmark = pytest.mark.versionless
+
 PHONE = 390
 """Width of a telephone in pixels."""
 SCALE = 4

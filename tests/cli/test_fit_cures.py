@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+pytestmark = pytest.mark.versionless
+
 ANSWERS = (np.random.default_rng(0).random((12, 5)) < 0.5).astype(int).tolist()
 IDS = [f"s{k:02d}" for k in range(12)]
 NUMBERS = [str(101 + k) for k in range(12)]

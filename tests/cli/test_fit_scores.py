@@ -11,6 +11,8 @@ from scipy import stats
 from alsim.cli import fit_report
 from alsim.models import Responses, score, score_errors, skill_mean
 
+pytestmark = pytest.mark.versionless
+
 
 @pytest.fixture
 def run(run, monkeypatch, tmp_path):

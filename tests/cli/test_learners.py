@@ -49,7 +49,7 @@ def accepted(result: tuple[int, str, str]) -> str:
     return result[1]
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_generate_and_info_print_the_learners_in_force(run: Any, folder: Path) -> None:
     printed = accepted(run("generate", "--learners", 9, "--episodes", 2, *CONFIG, "--truth", "-o", "d"))
     assert printed.splitlines()[1:4] == LINES
@@ -77,7 +77,7 @@ def test_a_dataset_without_these_prints_no_line_about_them(run: Any, folder: Pat
     assert not any(word in printed for word in ("population", "sessions", "curriculum", "independent", "truth"))
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_show_names_the_row_of_the_learner(run: Any, folder: Path) -> None:
     names = set()
     for learner in range(12):
@@ -102,7 +102,7 @@ def test_validate_prints_the_learners_and_its_report_has_the_rows(run: Any, fold
     assert report["population"] == ["slow", "1"] and report["dynamics"] == "prerequisites"
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monkeypatch: Any) -> None:
     for name in ("FINAL", "SELECTION"):
         monkeypatch.setattr(training_run, name, HeldOut(getattr(training_run, name).first, 5))
@@ -115,7 +115,7 @@ def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monk
     assert "this learner has the row" in accepted(run("show", "--policy", "t", *CONFIG))
 
 
-@pytest.mark.parametrize("name", [case(name, quick=False, compiled=name == "linked") for name in OWN])
+@pytest.mark.parametrize("name", [case(name, quick=False, compiled=False) for name in OWN])
 def test_the_option_dynamics_replaces_that_of_the_configuration(run: Any, folder: Path, name: str) -> None:
     printed = accepted(run("generate", "--learners", 4, *CONFIG, "--dynamics", name, "-o", "d"))
     unread = "" if name == "prerequisites" else f", which the dynamics {name} does not read"
@@ -133,7 +133,7 @@ def test_long_populations_are_one_line() -> None:
     assert learner_facts(Config().to_dict()) == []
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_many_rows_are_listed_in_part(run: Any, folder: Path) -> None:
     lines = ["share,name", *(f"0.02,a very long name of kind {k}" for k in range(50))]
     Path("rules", "people.csv").write_text("\n".join(lines) + "\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -180,8 +181,7 @@ def test_imported_modules_register_policies_with_arguments(run, folder):
     }
 
 
-@pytest.mark.ci
-@pytest.mark.versionless
+@pytest.mark.interpreted
 def test_every_command_reads_configurations_with_imported_dynamics(run, folder, monkeypatch):
     needed = (
         "expected a registered dynamics: standard, linked, bkt, prerequisites, fatigue; on the command line, --import"
@@ -276,8 +276,7 @@ def test_modules_that_cannot_be_imported_are_one_sentence(run, folder, module, m
     assert message in refused(run(*GENERATE, "--import", module, "--out", "d"))
 
 
-@pytest.mark.ci
-@pytest.mark.versionless
+@pytest.mark.interpreted
 def test_workers_import_the_modules_and_resume(run, folder, monkeypatch):
     """Workers are new processes; without the import, the dynamics would not be registered in them."""
     arguments = ("generate", "--learners", 12, "--episodes", 1, "--config", "instant.toml", "--episodes-per-shard", 4)
@@ -349,16 +348,37 @@ instant = alsim_kit.dynamics
 """
 
 
-@pytest.fixture
-def kit(folder, monkeypatch):
-    """Install a distribution with plugins, `alsim-kit`, which can be imported."""
+BROKEN = """[alsim.policies]
+wrong = alsim_broken:Missing
+number = alsim_broken:number
+uniform = alsim_broken:number
+[alsim.dynamics]
+silent = alsim_broken
+lost = alsim_broken.nowhere
+standard = alsim_broken
+"""
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """Install the distributions of these tests with pip, once: each takes seconds."""
     pytest.importorskip("pip")
     modules = {
         "alsim_kit/__init__.py": "",
         "alsim_kit/policies.py": POLICY + "\nready = Teacher(3)\n",
         "alsim_kit/dynamics.py": RULES.replace("from instant_parameters import Instant", PARAMETERS),
     }
-    install(folder / "site", "alsim-kit", KIT, modules)
+    target = tmp_path_factory.mktemp("distributions")
+    install(target / "site", "alsim-kit", KIT, modules)
+    install(target / "site2", "alsim-broken", BROKEN, {"alsim_broken.py": "number = 3\n"})
+    install(target / "site3", "alsim-twin", "[alsim.policies]\nkit = alsim_twin:Other\n", {"alsim_twin.py": ""})
+    return target
+
+
+@pytest.fixture
+def kit(folder, distributions, monkeypatch):
+    """Make a distribution with plugins, `alsim-kit`, importable."""
+    shutil.copytree(distributions / "site", folder / "site")
     monkeypatch.syspath_prepend(folder / "site")
     return folder
 
@@ -404,23 +424,10 @@ def test_a_worker_that_knows_only_the_parameters_loads_the_plugin(folder, monkey
         of_parameters(tuple)
 
 
-BROKEN = """[alsim.policies]
-wrong = alsim_broken:Missing
-number = alsim_broken:number
-uniform = alsim_broken:number
-[alsim.dynamics]
-silent = alsim_broken
-lost = alsim_broken.nowhere
-standard = alsim_broken
-"""
-
-
 @pytest.fixture
-def broken(kit, monkeypatch):
-    """Install a distribution with plugins that cannot be used, and one with a name in use."""
-    install(kit / "site2", "alsim-broken", BROKEN, {"alsim_broken.py": "number = 3\n"})
-    install(kit / "site3", "alsim-twin", "[alsim.policies]\nkit = alsim_twin:Other\n", {"alsim_twin.py": ""})
-    monkeypatch.setattr(sys, "path", [*sys.path, str(kit / "site2"), str(kit / "site3")])
+def broken(kit, distributions, monkeypatch):
+    """Make a distribution with plugins that cannot be used importable, and one with a name in use."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(distributions / "site2"), str(distributions / "site3")])
     return kit
 
 

@@ -10,6 +10,8 @@ from alsim._version import __version__
 from alsim.bank.files import load_bank
 from alsim.cli.output import is_report
 
+pytestmark = pytest.mark.versionless
+
 LOG = "student,skill,correct\na,x,1\na,y,0\nb,x,1\nb,y,1\n"
 FOREIGN = ['{"precious": 1}', "[1, 2]", "{}", "notes", "\0\1", '{"written_by": "another program"}', '{"x": {"a": 1}}']
 
@@ -37,8 +39,8 @@ COMMANDS = {
 """Commands with a report, and their option that replaces a file of another program."""
 
 
-SLOW = {"validate --config small.toml": [pytest.mark.compiled]}
-"""Marks of commands that take a minute in the interpreter."""
+SLOW = {"validate --config small.toml": [pytest.mark.ci]}
+"""Marks of commands that take seconds, to compile or to run."""
 
 
 @pytest.mark.parametrize("command", [pytest.param(command, marks=SLOW.get(command, ())) for command in COMMANDS])

@@ -21,6 +21,8 @@ from alsim.training import seeds as seeds_module
 from alsim.training.seeds_directory import MARK, SETTINGS
 from alsim.training.seeds_workers import Failure
 
+pytestmark = pytest.mark.versionless
+
 WIDTH = 80
 
 
@@ -227,7 +229,6 @@ def line_of(given, *options):
 
 
 @pytest.mark.ci
-@pytest.mark.versionless
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.ci) for n in (signal.SIGTERM, signal.SIGKILL))]
 )
@@ -264,7 +265,6 @@ def test_a_killed_command_leaves_no_process_and_is_resumed(given, tmp_path, numb
     assert not list(Path("runs").rglob(".*"))
 
 
-@pytest.mark.versionless
 @pytest.mark.ci
 def test_a_terminal_shows_one_bar(given, tmp_path):
     Path("fatal_seeds.py").write_text(FATAL)

@@ -585,14 +585,19 @@ def command(out, *more):
     ]
 
 
-def test_a_killed_training_is_resumed(tmp_path):
+def test_a_killed_training_is_resumed_and_a_second_process_refused(tmp_path):
     out, steps = tmp_path / "run", ("--steps", "200000")
     process = subprocess.Popen(command(out, *steps), stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
+    for line in reported(process.stderr):
         if line.split()[0] == "1,024":
             break
+    other = subprocess.run(command(out, *steps, "--force"), capture_output=True, text=True)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert other.returncode == 2  # two processes do not train in one directory
+    assert other.stderr == (
+        f"alsim: {out} is in use by another process; wait until it has ended, or choose another directory\n"
+    )
     assert process.returncode == -signal.SIGKILL
     (checkpoint,) = (entry for entry in (out / "checkpoints").iterdir() if entry.name.isdecimal())
     reached = int(checkpoint.name)
@@ -764,21 +769,6 @@ def test_force_starts_a_training_again(tmp_path):
     quick("ppo", out, seed=1, force=True)
     assert (out / "policy.npz").read_bytes() != before
     assert json.loads((out / "settings.json").read_text())["seed"] == 1
-
-
-def test_two_processes_do_not_train_in_one_directory(tmp_path):
-    out = tmp_path / "run"
-    process = subprocess.Popen(command(out, "--steps", "200000"), stderr=subprocess.PIPE, text=True)
-    try:
-        next(reported(process.stderr))
-        other = subprocess.run(command(out, "--steps", "200000", "--force"), capture_output=True, text=True)
-    finally:
-        process.kill()
-        process.communicate()
-    assert other.returncode == 2
-    assert other.stderr == (
-        f"alsim: {out} is in use by another process; wait until it has ended, or choose another directory\n"
-    )
 
 
 def test_model_zip_contains_pickles():

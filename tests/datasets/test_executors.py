@@ -335,15 +335,13 @@ def as_of_a_terminal():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-INTERRUPTED = [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 1), (signal.SIGTERM, 2)]
+INTERRUPTED = [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 2), (signal.SIGTERM, 2)]
+"""Signals and numbers of workers; a driver without workers is killed in test_a_run_with_a_killed_driver_is_resumed."""
 
 
 @pytest.mark.ci
 @pytest.mark.versionless
-@pytest.mark.parametrize(
-    ("number", "workers"),
-    [(signal.SIGKILL, 2), *(pytest.param(*p, marks=pytest.mark.ci) for p in INTERRUPTED)],
-)
+@pytest.mark.parametrize(("number", "workers"), INTERRUPTED)
 def test_a_killed_command_is_resumed(tmp_path, number, workers):
     out = tmp_path / "d"
     arguments = ["--learners", "3000", "--episodes-per-shard", "300", "--workers", str(workers), "--out", str(out)]

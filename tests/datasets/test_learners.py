@@ -64,9 +64,7 @@ def files_of(directory: Any) -> dict[str, bytes]:
     return {p.relative_to(directory).as_posix(): p.read_bytes() for p in Path(directory).rglob("*") if p.is_file()}
 
 
-@pytest.mark.ci
-@pytest.mark.versionless
-@pytest.mark.parametrize("name", ["fatigue", "dash"])
+@pytest.mark.parametrize("name", [case("fatigue", compiled=False), case("dash")])
 def test_bytes_do_not_depend_on_workers_and_interruptions(tmp_path: Path, name: str) -> None:
     arguments = {**RUN, "config": configuration(tmp_path / "code", name)}
     expected = files_of(generate_dataset(**arguments, out=tmp_path / "one").path)
@@ -82,8 +80,7 @@ def test_bytes_do_not_depend_on_workers_and_interruptions(tmp_path: Path, name: 
     assert files_of(generate_dataset(**arguments, out=tmp_path / "three").path) == expected
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("name", [case(name, compiled=False) for name in ALL])
+@pytest.mark.parametrize("name", [case(name, quick=False, compiled=False) for name in ALL])
 def test_the_manifest_is_sufficient_on_another_machine(tmp_path: Path, name: str) -> None:
     """It holds the rows and the edges, and no path: the files of the configuration are not needed."""
     file = configuration(tmp_path / "code", name)
@@ -124,8 +121,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.ci
-@pytest.mark.versionless
+@pytest.mark.interpreted
 def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     file = configuration(tmp_path / "code", "fatigue")
     (tmp_path / "driver.py").write_text(DRIVER)

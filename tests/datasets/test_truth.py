@@ -38,7 +38,9 @@ SMALL = {"num_los": 5, "max_episode_steps": 25, "curriculum": EDGES, "sessions":
 FALSE_ALARM = 1e-6
 """Probability with which a correct rule fails, for each dynamics; the seed is fixed."""
 
-everyone = pytest.mark.parametrize("name", [case(name, compiled=name in ("dash", "fading-at-breaks")) for name in ALL])
+everyone = pytest.mark.parametrize(
+    "name", [case(name, quick=False, compiled=name in ("dash", "fading-at-breaks")) for name in ALL]
+)
 
 
 @pytest.fixture(autouse=True)

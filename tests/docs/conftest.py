@@ -17,6 +17,8 @@ SLOW = {
     "docs/dynamics/prerequisites.md",
     "docs/engine/cold-start.md",
     "docs/engine/command-line.md",
+    "docs/engine/monitoring.md",
+    "docs/engine/simulator.md",
     "docs/exports.md",
     "docs/how-to/add-a-dynamics.md",
     "docs/how-to/add-a-policy.md",

@@ -38,8 +38,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "breaks": {"sessions": BREAKS},
     "rows": {"population": ROWS, "sessions": BREAKS},
 }
-BREAKS_COMPILED = ("standard", "fading-at-breaks")
-"""Dynamics whose kernels with breaks, but without a population, are compiled."""
+WITHOUT_ROWS_COMPILED = ("standard", "fading-at-breaks")
+"""Dynamics whose kernels without a population are compiled.
+
+For others, the kernels with one are: they also have all code of those without. `interpreted` runs all.
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -74,11 +77,11 @@ def same(one: Any, other: Any) -> bool:
     return np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
-everyone = pytest.mark.parametrize("name", [case(name) for name in ALL])
+everyone = pytest.mark.parametrize("name", [case(name, compiled=name in WITHOUT_ROWS_COMPILED) for name in ALL])
 everyone_and_all_settings = pytest.mark.parametrize(
     ("name", "settings"),
     [
-        case(name, settings, quick=settings == "rows", compiled=settings != "breaks" or name in BREAKS_COMPILED)
+        case(name, settings, quick=settings == "rows", compiled=settings == "rows" or name in WITHOUT_ROWS_COMPILED)
         for name in ALL
         for settings in SETTINGS
     ],
@@ -122,7 +125,7 @@ def test_steps_of_some_lanes_equal_a_step_of_all(name: str, settings: str) -> No
 
 @pytest.mark.ci
 @pytest.mark.compiled
-@everyone
+@pytest.mark.parametrize("name", WITHOUT_ROWS_COMPILED)
 def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
     rules = config(name, "rows")
     _, one = run(rules, lanes=8200, steps=9)
@@ -158,7 +161,14 @@ def test_a_restored_snapshot_continues_with_the_same_bits(name: str, settings: s
     assert same([[np.array(part) for part in other.step(actions)[:4]] for actions in following], expected)
 
 
-@everyone_and_all_settings
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        case(name, settings, quick=settings == "rows", compiled=name in WITHOUT_ROWS_COMPILED)
+        for name in ALL
+        for settings in SETTINGS
+    ],
+)
 def test_compiled_rollouts_equal_those_in_python_and_their_replay(name: str, settings: str) -> None:
     class Python:
         name = "uniform"
@@ -226,12 +236,12 @@ print(json.dumps(contract.digests()))
 
 
 def digests() -> dict[str, str]:
-    """Return a digest of some steps under every dynamics and all settings."""
+    """Return a digest of some steps under every dynamics, with all settings whose kernels are compiled."""
     import hashlib
 
     found = {}
     for name in ALL:
-        for settings in SETTINGS:
+        for settings in SETTINGS if name in WITHOUT_ROWS_COMPILED else ["rows"]:
             _, results = run(config(name, settings), lanes=5, steps=16, autoreset_mode="SameStep")
             parts = [results[0], *(part for step in results[1:] for part in step)]
             found[f"{name} {settings}"] = hashlib.sha256(b"".join(map(np.ndarray.tobytes, parts))).hexdigest()
@@ -251,7 +261,7 @@ def test_machine_code_equals_the_interpreter() -> None:
     assert json.loads(done.stdout) == digests()
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 @pytest.mark.parametrize(
     ("name", "neutral"),
     [
@@ -268,8 +278,7 @@ def test_neutral_parameters_give_the_standard_learner(name: str, neutral: dict[s
     assert not same(run(config(name, settings), lanes=40)[1], expected)
 
 
-@pytest.mark.ci
-@everyone
+@pytest.mark.parametrize("name", [case(name, quick=False, compiled=name in WITHOUT_ROWS_COMPILED) for name in ALL])
 def test_equal_rows_give_the_bits_of_one_row(name: str) -> None:
     thousand = [{"share": 0.001} for _ in range(1000)]
     one, many = config(name, "breaks"), config(name, "breaks", population=thousand)

@@ -325,6 +325,7 @@ def test_questions_about_several_skills_update_each():
 # ── against the truth ────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.compiled
 def test_adaptive_quizzes_are_better_than_random_ones():
     """Of 200 students under one seed, both differences are at least 6 standard errors (see the page)."""
     from benchmarks.cold_start import ability_errors, placements

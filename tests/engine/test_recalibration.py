@@ -26,6 +26,8 @@ ITEMS = [
     for i in range(NUM)
 ]
 MODELS = ("bkt", "irt", "elo", "glicko")
+SLOW_IRT = pytest.param("irt", marks=pytest.mark.compiled)
+"""Without compilation, recalibrations of this model take seconds: only one test makes them."""
 
 
 def filled(model, students=60, each=8, store="memory", seed=5):
@@ -52,7 +54,7 @@ def rmse(values):
     return np.sqrt(((values - TRUE) ** 2).mean())
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["bkt", SLOW_IRT, "elo", "glicko"])
 def test_the_report_and_the_forecasts(model):
     engine = filled(model)
     before = engine.digest
@@ -68,7 +70,7 @@ def test_the_report_and_the_forecasts(model):
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
 
 
-@pytest.mark.parametrize("model", ["irt", "elo", "glicko"])
+@pytest.mark.parametrize("model", [SLOW_IRT, "elo", "glicko"])
 def test_difficulties_move_towards_the_truth(model):
     engine = filled(model)
     assert rmse(EXPERT) > 0.8
@@ -257,7 +259,7 @@ def test_all_states_follow_from_the_log_under_the_new_model():
 # ── other processes ──────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["bkt", SLOW_IRT, "elo", "glicko"])
 def test_engines_on_the_store_use_the_new_model(model, tmp_path):
     address = f"sqlite:{tmp_path / 'store.db'}"
     engine = filled(model, students=30, store=address)

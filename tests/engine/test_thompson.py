@@ -333,6 +333,7 @@ def regret(studied):
     return sum(best - success(EFFECTS[name]) for name in studied)
 
 
+@pytest.mark.compiled
 def test_the_better_content_is_found_and_regret_is_below_that_of_uniform():
     """n = 150 students, seed 0. Of the seeds 0 to 99, the smallest share was .84, and the largest regret .50 of that
     of uniform (.16 on average): the probability of a false alarm is below .03.

@@ -277,7 +277,13 @@ class CallSequence(RuleBasedStateMachine):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        AutoresetMode.NEXT_STEP,
+        *(pytest.param(mode, marks=pytest.mark.ci) for mode in AutoresetMode if mode != AutoresetMode.NEXT_STEP),
+    ],
+)
 def test_random_sequences_of_calls(mode: AutoresetMode) -> None:
     machine = type("CallSequence", (CallSequence,), {"mode": mode})
     run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=40, deadline=None))

@@ -149,6 +149,7 @@ def test_the_figure_of_the_specification() -> None:
     assert abs(curves(config, bank, LEARNERS, 140)[:, -1].mean() - 0.675) < 0.005
 
 
+@pytest.mark.compiled
 def test_under_the_defaults_the_goal_is_out_of_reach() -> None:
     """The limit is below .8; the estimate is above the best known policies by little, so the bound is of use."""
     config, bank = world(curriculum=None)

@@ -242,6 +242,7 @@ def test_effects_are_differences_of_twins(small):
     assert (found.mean, found.n) == (pytest.approx(effects.mean()), 40)
 
 
+@pytest.mark.interpreted  # a kernel of its own
 def test_groups_are_the_rows_of_the_population():
     config = SMALL | {"population": POPULATION}
     found = compare(["rules", "uniform"], learners=60, config=config, by="population")
@@ -259,6 +260,7 @@ def test_groups_are_the_rows_of_the_population():
     assert compare(["rules", "uniform"], learners=5, config=config).to_dict()["groups"] == {}
 
 
+@pytest.mark.interpreted  # kernels of its own
 @pytest.mark.parametrize("learners", [1, 2, 3])
 def test_few_learners_give_undefined_numbers_and_no_nan(learners):
     config = SMALL | {"population": POPULATION}

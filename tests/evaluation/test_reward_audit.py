@@ -71,6 +71,7 @@ def test_earning_without_teaching_is_by_intervals(small):
     assert "weakest" in report["earns_without_teaching"]
 
 
+@pytest.mark.compiled
 def test_under_the_reward_learning_nothing_earns_without_teaching(small):
     expected = {"rank_correlation": {"value": 1.0, "ci": [1.0, 1.0]}, "earns_without_teaching": []}
     assert small.to_dict()["under_learning"] == expected
@@ -145,6 +146,7 @@ def test_one_learner_has_no_interval_that_makes_a_goal_feasible():
     assert goal_of_one(one["best_mastery"] + 0.01)["feasible"] is False
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_a_goal_that_is_reached_and_forgotten_was_reached_within_the_limit():
     """All outcomes are known at the start with probability .9, and only forgotten later."""
     dynamics = {"name": "bkt", "p_init": 0.9, "p_learn": 0.0, "p_content": 0.0, "p_forget": 0.5}
@@ -211,6 +213,7 @@ def test_rank_correlations_with_ties_are_those_of_scipy(seed):
         assert found == pytest.approx(scipy.stats.spearmanr(x[0], y[0]).statistic, abs=1e-12)
 
 
+@pytest.mark.compiled
 def test_the_interval_of_the_rank_correlation_covers_the_value_of_the_population():
     """200 samples of 40 learners under 4 policies, two of them close; seed 0.
 

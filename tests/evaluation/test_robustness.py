@@ -21,6 +21,7 @@ def small():
     return matrix(POLICIES, ["standard", "linked"], learners=40, seed=1, config=SMALL)
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_cells_are_those_of_comparisons_under_each_dynamics(small):
     report = small.to_dict()
     assert (report["metric"], report["policies"], report["dynamics"]) == ("learning", POLICIES, ["standard", "linked"])
@@ -30,6 +31,7 @@ def test_cells_are_those_of_comparisons_under_each_dynamics(small):
             assert report["cells"][policy][dynamics] == found["policies"][policy]["learning"]
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_regret_is_the_distance_from_the_best_and_the_smallest_largest_is_chosen(small):
     report = small.to_dict()
     means = {w: {p: report["cells"][p][w]["mean"] for p in POLICIES} for w in small.scenarios}
@@ -161,5 +163,6 @@ def test_invalid_arguments_are_named(arguments, message):
         matrix(**(settings | arguments)).to_dict()
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_a_matrix_describes_itself(small):
     assert repr(small) == "<Matrix of rules, uniform, video-weakest under standard, linked: learning>"

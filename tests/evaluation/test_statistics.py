@@ -334,6 +334,7 @@ def test_the_bootstrap_agrees_with_that_of_scipy(statistic: Any) -> None:
     assert found.ci == pytest.approx(tuple(theirs.confidence_interval), abs=0.35 * found.se)
 
 
+@pytest.mark.compiled
 def test_the_standard_error_of_a_mean_is_that_of_all_resamples() -> None:
     """Exactly, it is s / n^(1/2) with n instead of n - 1. 20,000 draws, seed 2: chi-squared bounds, false alarm 1e-6,
     widened by 10 % since means of 30 exponential values are not quite normal."""

@@ -17,6 +17,8 @@ from alsim.jit import cache
 from alsim.jit.compile import COMPILED
 from alsim.jit.notice import STORED
 
+pytestmark = pytest.mark.numba
+
 SAMPLE_BANK = "import alsim; alsim.sample_bank(alsim.Config())"
 """Runs one small kernel, which compiles in about a second."""
 

@@ -23,7 +23,7 @@ from alsim.jit.compile import COMPILED, kernel, rule
 from alsim.jit.fingerprints import fingerprint
 from alsim.simulator import step as step_kernels
 
-pytestmark = pytest.mark.compiled
+pytestmark = [pytest.mark.compiled, pytest.mark.numba]
 
 RULES = """
 from typing import NamedTuple

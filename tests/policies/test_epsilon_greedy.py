@@ -354,7 +354,7 @@ class Coin(RulePolicy):
     choose = one_of_two_actions
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 @pytest.mark.parametrize("base", [Videos(), SuggestedVideos()])
 def test_a_compiled_policy_without_random_words_explores_without_further_methods(base):
     run = rollout(EpsilonGreedy(base, 0.3), num_learners=20, config=SMALL)
@@ -403,14 +403,13 @@ class TooLarge(RulePolicy):
     choose = more_than_certain
 
 
-@pytest.mark.ci
-@pytest.mark.versionless
+@pytest.mark.interpreted
 @pytest.mark.parametrize("policy", [Fixed(reported=1 + 1e-9), Summed()])
 def test_a_probability_that_rounding_makes_larger_than_1_counts_as_1(policy):
     assert (rollout(policy, num_learners=3, config=SMALL).propensity == 1).all()
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 @pytest.mark.parametrize("policy", [Fixed(reported=1 + 2e-9), Fixed(reported=np.nextafter(f32(1), f32(2))), TooLarge()])
 def test_a_probability_above_the_tolerance_is_refused(policy):
     with pytest.raises(AlsimError, match=r"probabilities (must be )?in \(0, 1\]"):

@@ -90,6 +90,23 @@ KINDS: dict[str, Any] = {
 }
 
 
+def pairs(policies: list[Any], *kinds: str) -> Any:
+    """Parametrize a test by kinds of masks and policies. Policies of seconds in the interpreter have one kind there."""
+    slow = ("thompson", "lints", "oracle")
+    return pytest.mark.parametrize(
+        ("kind", "policy"),
+        [
+            pytest.param(
+                *(kind, *policy.values),
+                id=f"{kind}-{policy.id}",
+                marks=[pytest.mark.compiled] if str(policy.id).startswith(slow) and kind != "learners" else [],
+            )
+            for kind in kinds
+            for policy in policies
+        ],
+    )
+
+
 def allowed_in(rollout: Any, mask: Any) -> Any:
     """Return the mask of each interaction of a rollout, (M, A), by plain code."""
     learners = np.repeat(rollout.learner_id, rollout.interactions.length)
@@ -104,8 +121,7 @@ def allowed_in(rollout: Any, mask: Any) -> Any:
     return np.broadcast_to(mask[learners] if mask.ndim == 2 else mask, (len(mastery), A))
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("kind", KINDS)
+@pairs(POLICIES, *KINDS)
 def test_no_policy_chooses_a_masked_action(policy: Any, kind: str) -> None:
     run = alsim.rollout(policy, num_learners=LEARNERS, seed=4, config=CONFIG, action_mask=KINDS[kind])
     allowed, actions = allowed_in(run, KINDS[kind]), run.interactions.action
@@ -119,8 +135,7 @@ IN_LOGS = [policy for policy in POLICIES if policy.id != ARGUMENTS["oracle"]]
 """Policies that do not need the truth, which logs and views of tests do not have."""
 
 
-@pytest.mark.parametrize("policy", IN_LOGS)
-@pytest.mark.parametrize("kind", ["learners", "curriculum", "function"])
+@pairs(IN_LOGS, "learners", "curriculum", "function")
 def test_logs_have_the_exact_propensities(policy: Any, kind: str) -> None:
     """`Dataset.probabilities` recomputes the masks, and `distributions` sum to 1 over allowed actions."""
     mask = KINDS[kind]
@@ -163,8 +178,7 @@ def test_frequencies_match_the_restricted_probabilities(policy: Any) -> None:
         assert chisquare(counts[possible], lanes * expected[possible] / expected[possible].sum()).pvalue > ALARM
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("kind", ["learners", "curriculum"])
+@pairs(POLICIES, "learners", "curriculum")
 def test_a_learner_does_not_depend_on_the_batch(policy: Any, kind: str) -> None:
     mask = KINDS[kind]
     together = alsim.rollout(policy, num_learners=LEARNERS, seed=2, config=CONFIG, action_mask=mask)
@@ -299,6 +313,10 @@ def test_other_masks_are_recorded_as_data(tmp_path: Path) -> None:
             alsim.generate_dataset(LEARNERS, 1, "rules", out=out, config=CONFIG)
     plain = alsim.generate_dataset(2, 1, config=CONFIG)
     assert "action_mask" not in plain.manifest
+
+
+@pytest.mark.compiled  # the learners begin before the error
+def test_masks_of_many_learners_are_refused() -> None:
     with pytest.raises(alsim.AlsimError, match="at most 1,000,000 entries; got 1,080,000; use one row for all"):
         alsim.generate_dataset(30_000, 1, config=CONFIG, action_mask=np.ones((30_000, A), bool))
 

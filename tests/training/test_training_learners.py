@@ -13,6 +13,7 @@ from alsim.dynamics import DYNAMICS
 from alsim.evaluation.held_out import HeldOut
 from alsim.training import TrainingError, run, train
 
+INTERPRETED = pytest.mark.interpreted
 OWN = tuple(name for name, dynamics in DYNAMICS.items() if dynamics.parameters.__module__.startswith("alsim."))
 QUICK = {"num_envs": 8, "n_steps": 8, "minibatches": 2, "net_arch": [4], "steps": 384}
 
@@ -39,8 +40,13 @@ def rules(name: str, rows: int = 1000) -> dict[str, Any]:
     return {**small, "population": population, "sessions": {"interactions": 3, "break_hours": 24.0}}
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize(("algorithm", "name"), [("ppo", name) for name in OWN] + [("dqn", "fatigue")])
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [
+        *(pytest.param("ppo", name, marks=pytest.mark.ci if name == "standard" else INTERPRETED) for name in OWN),
+        pytest.param("dqn", "fatigue", marks=INTERPRETED),
+    ],
+)
 def test_an_interrupted_training_with_a_population_gives_the_same_bits(
     tmp_path: Path, algorithm: str, name: str
 ) -> None:
@@ -60,7 +66,7 @@ def test_an_interrupted_training_with_a_population_gives_the_same_bits(
     assert resumed.evaluation["policies"] == whole.evaluation["policies"]
 
 
-@pytest.mark.ci
+@pytest.mark.interpreted
 def test_a_training_depends_on_the_population(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"hyperparameters": QUICK, "eval_every": 128}
     one, other = (
