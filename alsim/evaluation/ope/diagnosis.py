@@ -24,7 +24,7 @@ class Diagnosis(NamedTuple):
     """How far a target policy is from the policy of a log, and how many episodes carry an estimate."""
 
     chi2_per_step: Doubles
-    """Chi-squared divergence of the target from the behaviour policy at each step, (T,): E[rho_t^2] / E[rho_t]^2 - 1."""
+    """Chi-squared divergence of the target from the behaviour policy at each step, (T,)."""
     predicted_ess: float
     """n / product of (1 + chi2): effective sample size of the weights of whole histories in the population, episodes.
 
@@ -86,6 +86,8 @@ def diagnose(
     learners: ArrayLike | None = None,
 ) -> Diagnosis:
     """Diagnose whether a log can tell the value of a target policy by weights of histories.
+
+        chi2_t = mean of rho_t^2 / (mean of rho_t)^2 - 1
 
     Weights of whole histories mean something while sum over t of log(1 + chi2_t) <= log(n / 100). Ended episodes count
     with rho = 1.

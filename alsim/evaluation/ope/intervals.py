@@ -129,7 +129,7 @@ def bootstrap(
     for block in drawn_units(size, count, key):
         for drawn in block:
             often = np.bincount(drawn, minlength=size)[unit]
-            values.append(estimator(rewards, *arrays, weights=often, learners=learners, **options).value)
+            values.append(estimator(rewards, *arrays, weights=often, **options).value)
     results: Doubles = np.array(values)
     low, high = np.quantile(results, ((1 - level) / 2, (1 + level) / 2))
     return replace(found, se=deviation_of(results), ci=(float(low), float(high)))
