@@ -1,4 +1,4 @@
-"""Off-policy estimators on arrays, compared with published programs, and with exact enumeration of decision processes."""
+"""Off-policy estimators on arrays, compared with published programs, and with enumeration of decision processes."""
 
 import json
 from typing import Any

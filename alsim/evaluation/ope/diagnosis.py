@@ -21,7 +21,7 @@ NOISE = 3.0
 
 @short_repr
 class Diagnosis(NamedTuple):
-    """How far a target policy is from the policy of a log, and how many episodes carry an estimate."""
+    """Distance of a target policy from the policy of a log, and the number of episodes that carry an estimate."""
 
     chi2_per_step: Doubles
     """Chi-squared divergence of the target from the behaviour policy at each step, (T,)."""
@@ -41,7 +41,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def within_budget(self) -> bool:
-        """Whether the predicted effective sample size is at least 100 episodes."""
+        """True if the predicted effective sample size is at least 100 episodes."""
         return self.predicted_ess >= LEAST_EPISODES
 
     @property
