@@ -155,8 +155,8 @@ def window(
 
         sum over t of gamma**(t - 1) times sum of w_t r_t / sum of w_t,  w_t = product of the last k ratios
 
-    Assumes that actions more than k steps ago do not matter to a reward, given that the episode has not ended. Where they do,
-    as in learning, it is biased towards the behaviour policy, for any number of episodes.
+    Assumes that actions more than k steps ago do not matter to a reward, given that the episode has not ended. Where
+    they do, as in learning, it is biased towards the behaviour policy, for any number of episodes.
 
     steps  k, at least 1
 
