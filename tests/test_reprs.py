@@ -132,7 +132,8 @@ def student_models():
 
 
 def statistics() -> list[Any]:
-    found = alsim.evaluation
+    found, ope = alsim.evaluation, alsim.evaluation.ope
+    half, one = np.full((40, 3), 0.5), np.ones((40, 3, 1))
     config = {"num_los": 3, "max_episode_steps": 12}
     compared = found.compare(["rules", "uniform"], learners=20, config=config)
     steps, reason = np.full(20, 3), np.full(20, 3, np.int8)
@@ -141,6 +142,8 @@ def statistics() -> list[Any]:
         *(compared, compared.courses["rules"], found.cumulative_incidence(steps, reason, 12)),
         found.matrix(["rules", "uniform"], ["standard"], learners=20, config=config),
         found.audit(["rules"], learners=20, config=config),
+        *(ope.pdis(half, half, half), ope.diagnose(half, half), ope.fitted_q(half, one, one)),
+        ope.clipping_bias(half[:, 0], half[:, 0], half[:, 0], 1),
     ]
 
 

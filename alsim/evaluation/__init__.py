@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
-    from alsim.evaluation import statistics
+    from alsim.evaluation import ope, statistics
     from alsim.evaluation.comparison import Comparison, compare
     from alsim.evaluation.endings import Incidence, cumulative_incidence, restricted_mean_time
     from alsim.evaluation.estimates import PairedDifference, Statistic
@@ -54,6 +54,7 @@ __all__ = [
     "iqm",
     "matrix",
     "mean",
+    "ope",
     "optimality_gap",
     "paired_difference",
     "performance_profile",
@@ -65,4 +66,4 @@ __all__ = [
     "wilson",
 ]
 
-__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("statistics",))
+__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("ope", "statistics"))

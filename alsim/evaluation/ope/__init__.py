@@ -1,0 +1,39 @@
+"""Off-policy evaluation: the value of a policy from logs of other policies."""
+
+from alsim.evaluation.ope.bandit import dm, dros, ips, sndr, snips, switch
+from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
+from alsim.evaluation.ope.estimate import Estimate
+from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
+from alsim.evaluation.ope.intervals import ClippingBias, bernstein, bootstrap, clipping_bias, hoeffding
+from alsim.evaluation.ope.marginalised import mis
+from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
+from alsim.evaluation.ope.tuning import slope
+
+__all__ = [
+    "ActionValues",
+    "ClippingBias",
+    "Diagnosis",
+    "Estimate",
+    "bernstein",
+    "bootstrap",
+    "clipping_bias",
+    "diagnose",
+    "dm",
+    "dr",
+    "dros",
+    "fitted_q",
+    "fqe",
+    "hoeffding",
+    "ips",
+    "mis",
+    "pdis",
+    "slope",
+    "sndr",
+    "snips",
+    "snpdis",
+    "sntis",
+    "switch",
+    "tis",
+    "wdr",
+    "window",
+]
