@@ -136,7 +136,7 @@ def init(
     events of its students are kept, and their states are made again from the events. Restart running servers
     afterwards.
     """
-    from alsim.engine.directory import check_store, write_engine
+    from alsim.engine.directory import check_reachable, write_engine
 
     if store == "memory":
         raise AlsimError(
@@ -144,7 +144,7 @@ def init(
             'store="memory") in Python'
         )
     source, items = _sources(graph, catalogue, bank, config)
-    check_store(directory, store)
+    check_reachable(directory, store)
     written = write_engine(
         directory, source, items, model=model, policy=policy, store=store, seed=seed, threshold=threshold, force=force
     )

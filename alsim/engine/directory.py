@@ -133,12 +133,12 @@ def write_example(directory: str | Path, *, force: bool = False) -> Catalogue:
         return write_engine(directory, *(data / name for name in EXAMPLE), force=force)
 
 
-def check_store(directory: str | Path, address: str) -> None:
+def check_reachable(directory: str | Path, address: str) -> None:
     """Open and close the store that the engine of a directory would use. A new SQLite file is not created.
 
     directory, address  see `write_engine`; the directory may be one that is yet to be written
 
-    Raises EngineError for an invalid address, and StoreError for a store that cannot be used.
+    Raises EngineError for an invalid address, and StoreError for an unusable store.
     """
     folder = Path(directory)
     _check_address(address)
@@ -288,4 +288,4 @@ def _check_replaceable(folder: Path, force: bool) -> None:
         )
 
 
-__all__ = ["Parts", "check_store", "load_engine", "read_directory", "write_engine", "write_example"]
+__all__ = ["Parts", "check_reachable", "load_engine", "read_directory", "write_engine", "write_example"]

@@ -169,16 +169,7 @@ def choose(
                     if has_shown[c] and (bits >> (u64(it) & LOW_BITS)) & ONE_BIT:
                         score = faded(value, count_of(shown[i], counts[i], it), factor, step)
                     tie = mixed(hashes[place] ^ salts[i])
-                    if size == ranks and (
-                        score < values[i, ranks - 1] or (score == values[i, ranks - 1] and tie >= best[ranks - 1])
-                    ):
-                        continue
-                    r = min(size, ranks - 1)
-                    while r > 0 and (values[i, r - 1] < score or (values[i, r - 1] == score and best[r - 1] > tie)):
-                        items[i, r], values[i, r], best[r] = items[i, r - 1], values[i, r - 1], best[r - 1]
-                        r -= 1
-                    items[i, r], values[i, r], best[r] = it, score, tie
-                    size = min(size + 1, ranks)
+                    size = _insert(items[i], values[i], best, size, it, score, tie)
             if size == ranks and values[i, ranks - 1] >= value:
                 break
             value = _next(open_scores[:known], value)
@@ -203,6 +194,20 @@ def choose(
         for r in range(size, ranks):
             items[i, r], values[i, r], ties[i, r] = -1, 0.0, 0
         _mark(shown[i], of, False, has_shown)
+
+
+@rule
+def _insert(items: Ints, values: Doubles, best: Keys, size: int, item: int, score: float, tie: u64) -> int:
+    """Insert an item into the best ones (r,), which are sorted by score and then by tie; return their number."""
+    ranks = len(items)
+    if size == ranks and (score < values[ranks - 1] or (score == values[ranks - 1] and tie >= best[ranks - 1])):
+        return size
+    r = min(size, ranks - 1)
+    while r > 0 and (values[r - 1] < score or (values[r - 1] == score and best[r - 1] > tie)):
+        items[r], values[r], best[r] = items[r - 1], values[r - 1], best[r - 1]
+        r -= 1
+    items[r], values[r], best[r] = item, score, tie
+    return min(size + 1, ranks)
 
 
 @rule

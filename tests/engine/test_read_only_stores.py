@@ -122,7 +122,7 @@ def test_commits_that_are_still_in_the_second_file_are_read_or_the_copy_is_refus
     copy.parent.chmod(0o555)
     text = as_nobody(copy.parent, lambda: names_in(copy))
     assert text.startswith(
-        f"StoreError: {copy}: its last commits are in a file -wal, which cannot be read in a directory"
+        f"StoreError: {copy}: its last commits are in a file -wal, which SQLite cannot read in a directory"
     )
 
 

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) WIT
 class SQLiteStore(Store):
     """Students in a file, which is created if it does not exist. Threads and processes of one machine may share it.
 
-    A file that cannot be written, as that of a backup or of a mounted snapshot, can be read.
+    A file without write permission, as that of a backup or of a mounted snapshot, can be read.
 
     path         path of the file
     synchronous  "normal": a killed process loses nothing, and a power failure may lose the last commits; "full":

@@ -24,10 +24,10 @@ commit in a thousand does so; at SQLite's 1000 pages it would be one in 200, and
 READ_ONLY, IMMUTABLE = "?mode=ro", "?mode=ro&immutable=1"
 """Options of SQLite: for reading only, and for a file that no process writes."""
 RECENT = (
-    "its last commits are in a file -wal, which cannot be read in a directory that cannot be written: copy both files "
-    "to another directory"
+    "its last commits are in a file -wal, which SQLite cannot read in a directory without write permission: copy both "
+    "files to another directory"
 )
-"""What is wrong with a file that was copied while it was open, to where nothing can be written."""
+"""Defect of a file that was copied while it was open, to a directory without write permission."""
 UNREADABLE = "the store cannot be read: change its permissions"
 Execute = Callable[..., sqlite3.Cursor]
 Result = TypeVar("Result")
@@ -39,7 +39,7 @@ class Link:
     path         path of the file
     synchronous  "normal" or "full"
 
-    A file that cannot be written, as that of a mounted snapshot, is opened for reading. Raises StoreError for
+    A file without write permission, as that of a mounted snapshot, is opened for reading. Raises StoreError for
     everything that SQLite reports, and if the file was removed or replaced meanwhile.
     """
 
@@ -172,7 +172,7 @@ def companion(path: Path, suffix: str) -> Path:
 
 
 def _read_only_mode(path: Path) -> str:
-    """Return the options of SQLite for a file that cannot be written, "" for one that can or that does not exist."""
+    """Return the options of SQLite for a file without write permission, "" for a writable or a new one."""
     if not path.exists():
         return ""
     log, index = companion(path, "wal"), companion(path, "shm")

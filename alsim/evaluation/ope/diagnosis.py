@@ -1,4 +1,4 @@
-"""Diagnosis of a log before estimation: whether weights of histories can mean anything."""
+"""Diagnosis of a log before estimation: divergence of the policies, and effective sample sizes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ NOISE = 3.0
 
 @short_repr
 class Diagnosis(NamedTuple):
-    """Distance of a target policy from the policy of a log, and the number of episodes that carry an estimate."""
+    """Divergence of a target policy from the policy of a log, and effective sample sizes."""
 
     chi2_per_step: Doubles
     """Chi-squared divergence of the target from the behaviour policy at each step, (T,)."""
     predicted_ess: float
     """n / product of (1 + chi2): effective sample size of the weights of whole histories in the population, episodes.
 
-    That of the sample, `ess_by_step`, is larger where the log lacks the episodes that should have large weights.
+    That of the log, `ess_by_step`, is larger: the episodes that should have the largest weights are missing in it.
     """
     ess_by_step: Doubles
     """Effective sample size of the weights W_t in the log, episodes, (T,)."""
@@ -89,8 +89,8 @@ def diagnose(
 
         chi2_t = mean of rho_t^2 / (mean of rho_t)^2 - 1
 
-    Weights of whole histories mean something while sum over t of log(1 + chi2_t) <= log(n / 100). Ended episodes count
-    with rho = 1.
+    Weights of whole histories are usable while sum over t of log(1 + chi2_t) <= log(n / 100). Ended episodes count with
+    rho = 1.
 
     Arguments and errors are those of `alsim.evaluation.ope.pdis`. Returns a Diagnosis.
     Source: Kish (1965), Survey Sampling; Chatterjee & Diaconis (2018), Annals of Applied Probability 28.

@@ -28,7 +28,7 @@ class Log(NamedTuple):
     discounts: Doubles
     """gamma**t, (T,)."""
     counts: Doubles
-    """How often each episode counts, (n,)."""
+    """Number of times that each episode counts, (n,)."""
     units: Longs | None
     """Independent unit of each episode, in [0, U); None: each episode is one."""
     confidence: float

@@ -37,7 +37,7 @@ def tis(
         mean of W_T times the return
 
     Unbiased if the target never takes an action that the behaviour policy does not take. Fails on long episodes: few
-    weights carry the estimate, and almost every log gives a value that is too low.
+    weights are large, and most logs give a value that is far too low.
 
     Arguments, result and errors are those of `pdis`.
     Source: Precup, Sutton & Singh (2000), ICML.
