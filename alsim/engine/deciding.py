@@ -39,7 +39,7 @@ class Deciding:
     def __init__(self, states: States, seed: int) -> None:
         self._states, self._seed = states, seed
         catalogue = states.catalogue
-        self._quoted = [json.dumps(item.id, ensure_ascii=False) for item in catalogue.items]
+        self._quoted = np.array([json.dumps(item.id, ensure_ascii=False) for item in catalogue.items], object)
         self._kinds = np.where(catalogue.is_question, events.QUESTION, events.CONTENT).astype("S1")
 
     def recommend(self, names: Sequence[str], ranks: int, moment: float | None) -> Made:
@@ -100,8 +100,8 @@ class Deciding:
         ready, width = bits.tobytes().hex(), 2 * bits.shape[1]
         kinds, ranks = self._kinds[choice.items].tobytes().decode(), choice.items.shape[1]
         columns = (situation.now, situation.progress.decisions.tolist(), choice.candidates.tolist())
-        lists = (choice.items.tolist(), choice.scores.tolist(), choice.propensities.tolist())
-        text, quoted = number_text, self._quoted
+        lists = (self._quoted[choice.items].tolist(), choice.scores.tolist(), choice.propensities.tolist())
+        text = number_text
         entries: list[bytes] = []
         rows = zip(choice.sizes.tolist(), *columns, *lists, strict=True)
         for i, (r, moment, decision, candidates, items, scores, propensities) in enumerate(rows):
@@ -110,7 +110,7 @@ class Deciding:
             entries.append(
                 f'{{"event":"shown","time":{text(moment)},"decision":{decision},{common},'
                 f'"ready":"{ready[i * width : (i + 1) * width]}",'
-                f'"candidates":{candidates},"items":[{",".join([quoted[k] for k in items])}],'
+                f'"candidates":{candidates},"items":[{",".join(items)}],'
                 f'"kinds":"{kinds[i * ranks : i * ranks + r]}",'
                 f'"scores":[{",".join(map(text, scores))}],'
                 f'"propensities":[{numbers_text(tuple(propensities))}]}}'.encode("utf-8", "surrogatepass")

@@ -144,7 +144,9 @@ def write_ready(mastery: Doubles, first: Longs, parents: Ints, threshold: float,
             is_ready = mastery[i, k] < threshold
             if is_ready:
                 for x in range(first[k], first[k + 1]):
-                    is_ready = is_ready and mastery[i, parents[x]] >= threshold
+                    if mastery[i, parents[x]] < threshold:
+                        is_ready = False
+                        break
             ready[i, k] = is_ready
 
 

@@ -45,6 +45,29 @@ class Classes(NamedTuple):
         return len(self.start) - 1
 
 
+class Scores(NamedTuple):
+    """Scores of the classes whose items are candidates, for n students; entries after the last class are undefined."""
+
+    classes: Ints
+    """Classes of each student, in any order, (n, C)."""
+    values: Doubles
+    """Their scores, above -inf, (n, C)."""
+    sizes: Longs
+    """Number of classes of each student, (n,)."""
+
+    @classmethod
+    def empty(cls, n: int, num_classes: int) -> Scores:
+        """Return arrays that a kernel fills."""
+        return cls(np.empty((n, num_classes), np.int32), np.empty((n, num_classes)), np.empty(n, np.int64))
+
+    @classmethod
+    def of_all(cls, scores: Doubles) -> Scores:
+        """Return the scores of all classes, (n, C), of which those of -inf are no candidates."""
+        found = cls.empty(*scores.shape)
+        compress(scores, *found)
+        return found
+
+
 class Fading(NamedTuple):
     """Loss of an item that was shown c times without a response: its score becomes score * factor**c - step * c."""
 
@@ -97,25 +120,22 @@ def faded(score: float, count: int, factor: float, step: float) -> float:
 
 
 @lean_kernel
-def write_live(scores: Doubles, live: Ints, num_live: Longs) -> None:
-    """Write the classes that are candidates: those with a score (n, C) above -inf.
-
-    live, num_live  (n, C) and (n,), written: classes, and how many of them are valid
-    """
+def compress(scores: Doubles, classes: Ints, values: Doubles, sizes: Longs) -> None:
+    """Write the fields of `Scores` for scores (n, C)."""
     for i in range(len(scores)):
         known = 0
         for c in range(scores.shape[1]):  # without a branch
-            live[i, known] = c
+            classes[i, known], values[i, known] = c, scores[i, c]
             known += int(scores[i, c] > -np.inf)
             if known == scores.shape[1]:
                 break
-        num_live[i] = known
+        sizes[i] = known
 
 
 @kernel
 def choose(
-    scores: Doubles,
     live: Ints,
+    scores: Doubles,
     num_live: Longs,
     of: Ints,
     start: Longs,
@@ -133,8 +153,8 @@ def choose(
 ) -> None:
     """Write the best items of each student.
 
-    scores         (n, C) score of each class, -inf if its items are no candidates
-    live, num_live see `write_live`
+    live ... num_live
+                   fields of `Scores`
     of ... item    fields of `Classes`
     hashes, salts  (I,) in the order of `item`, and (n,)
     shown, counts  (n, S) items shown without a response, -1 after the last, and how often
@@ -144,7 +164,7 @@ def choose(
     candidates     (n,), written
     """
     ranks, num_classes = items.shape[1], len(start) - 1
-    has_shown, open_scores = np.zeros(num_classes, np.bool_), np.empty(num_classes)
+    has_shown, score_of = np.zeros(num_classes, np.bool_), np.full(num_classes, -np.inf)
     best = np.empty(ranks, np.uint64)
     for i in range(len(scores)):
         bits = _mark(shown[i], of, True, has_shown)
@@ -152,15 +172,15 @@ def choose(
         value, total = -np.inf, 0
         for x in range(known):
             c = live[i, x]
-            open_scores[x] = scores[i, c]
-            value = max(value, open_scores[x])
+            score_of[c] = scores[i, x]
+            value = max(value, scores[i, x])
             total += start[c + 1] - start[c]
         candidates[i] = total
         size, level = 0, 0
         while value > -np.inf and (size < ranks or value >= values[i, ranks - 1]):
             level = 0
             for x in range(known):
-                if open_scores[x] != value:
+                if scores[i, x] != value:
                     continue
                 c = live[i, x]
                 level += start[c + 1] - start[c]
@@ -172,7 +192,7 @@ def choose(
                     size = _insert(items[i], values[i], best, size, it, score, tie)
             if size == ranks and values[i, ranks - 1] >= value:
                 break
-            value = _next(open_scores[:known], value)
+            value = _next(scores[i, :known], value)
         for r in range(size):
             if r > 0 and values[i, r] == values[i, r - 1]:
                 ties[i, r] = ties[i, r - 1] - 1
@@ -182,8 +202,8 @@ def choose(
                 ties[i, r] = _tied(
                     values[i, r],
                     live[i, :known],
-                    open_scores,
-                    scores[i],
+                    scores[i, :known],
+                    score_of,
                     of,
                     start,
                     shown[i],
@@ -194,6 +214,8 @@ def choose(
         for r in range(size, ranks):
             items[i, r], values[i, r], ties[i, r] = -1, 0.0, 0
         _mark(shown[i], of, False, has_shown)
+        for x in range(known):
+            score_of[live[i, x]] = -np.inf
 
 
 @rule
@@ -250,8 +272,8 @@ def count_of(shown: Ints, counts: Ints, item: int) -> int:
 def _tied(
     value: float,
     live: Ints,
-    open_scores: Doubles,
     scores: Doubles,
+    score_of: Doubles,
     of: Ints,
     start: Longs,
     shown: Ints,
@@ -259,15 +281,19 @@ def _tied(
     factor: float,
     step: float,
 ) -> int:
-    """Return the number of items with a score; `live` and `open_scores` are the candidates' classes and scores."""
+    """Return the number of items with a score.
+
+    live, scores  classes that are candidates, and their scores
+    score_of      score of each class, -inf for others
+    """
     total = 0
     for x in range(len(live)):
-        if open_scores[x] == value:
+        if scores[x] == value:
             total += int(start[live[x] + 1] - start[live[x]])
     for k in range(len(shown)):
         if shown[k] < 0:
             break
-        before = scores[of[shown[k]]]
+        before = score_of[of[shown[k]]]
         if before > -np.inf:
             after = faded(before, counts[k], factor, step)
             total += int(after == value) - int(before == value)
@@ -275,7 +301,7 @@ def _tied(
 
 
 def best_items(
-    scores: Doubles,
+    scores: Scores,
     classes: Classes,
     hashes: Keys,
     salts: Keys,
@@ -283,25 +309,20 @@ def best_items(
     counts: Ints,
     fading: Fading,
     ranks: int,
-    live: tuple[Ints, Longs] | None = None,
 ) -> Choice:
     """Return the best items of n students, up to `ranks` each.
 
-    scores  (n, C) score of each class, -inf if its items are no candidates
+    scores  scores of the classes that are candidates
     hashes  (I,) hash of each item, in the order of `classes.item`
     salts   (n,) random number of each decision
     shown   (n, S) items shown without a response, -1 after the last
     counts  (n, S) how often
-    live    classes whose items are candidates, in any order, as `write_live` writes them; None: they are found here
     """
-    n = len(scores)
-    if live is None:
-        live = np.empty(scores.shape, np.int32), np.empty(n, np.int64)
-        write_live(scores, *live)
+    n = len(salts)
     items, values = np.full((n, ranks), -1, np.int32), np.zeros((n, ranks))
     ties, candidates = np.zeros((n, ranks), np.int64), np.zeros(n, np.int64)
-    choose(scores, live[0], live[1], *classes, hashes, salts, shown, counts, *fading, items, values, ties, candidates)
+    choose(*scores, *classes, hashes, salts, shown, counts, *fading, items, values, ties, candidates)
     return Choice(items, values, 1.0 / np.maximum(ties, 1) * (ties > 0), candidates)
 
 
-__all__ = ["Choice", "Classes", "Fading", "best_items", "count_of", "faded", "mixed"]
+__all__ = ["Choice", "Classes", "Fading", "Scores", "best_items", "count_of", "faded", "mixed"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim.engine.selection import Classes, Fading, count_of, faded
+from alsim.engine.selection import Classes, Fading, Scores, count_of, faded
 from alsim.jit.compile import kernel, rule
 from alsim.types import Bools, Doubles, Ints, Longs
 
 
 @kernel
 def write_shares(
+    live: Ints,
     scores: Doubles,
+    num_live: Longs,
     of: Ints,
     start: Longs,
     item: Ints,
@@ -25,7 +27,8 @@ def write_shares(
 ) -> None:
     """Write the share of each group among the items of largest score; a row without candidates is 0.
 
-    scores         (n, C) score of each class, -inf if its items are no candidates
+    live ... num_live
+                   fields of `Scores`
     of ... item    fields of `Classes`
     shown, counts  (n, S) items shown without a response, -1 after the last, and how often
     factor, step   see `Fading`
@@ -33,29 +36,30 @@ def write_shares(
     groups         (I,) group of each item
     shares         (n, G), written
     """
-    num_classes = len(start) - 1
-    is_mixed = np.zeros(num_classes, np.bool_)  # the scores of its items may differ
-    best = np.empty(num_classes)
+    is_mixed = np.zeros(len(start) - 1, np.bool_)  # the scores of the items of a class may differ
+    best = np.empty(len(start) - 1)
     for i in range(len(scores)):
         _mark(is_mixed, of, shown[i], True)
         _mark(is_mixed, of, above[i], True)
         highest, total = -np.inf, 0
-        for c in range(num_classes):
-            best[c] = scores[i, c]
-            if is_mixed[c] and scores[i, c] > -np.inf:
-                best[c] = -np.inf
+        for x in range(num_live[i]):
+            c = live[i, x]
+            best[x] = scores[i, x]
+            if is_mixed[c]:
+                best[x] = -np.inf
                 for place in range(start[c], start[c + 1]):
-                    value = _value(item[place], scores[i, c], shown[i], counts[i], above[i], factor, step)
-                    best[c] = max(best[c], value)
-            highest = max(highest, best[c])
+                    value = _value(item[place], scores[i, x], shown[i], counts[i], above[i], factor, step)
+                    best[x] = max(best[x], value)
+            highest = max(highest, best[x])
         for g in range(shares.shape[1]):
             shares[i, g] = 0.0
-        for c in range(num_classes):
-            if best[c] == highest and highest > -np.inf:
+        for x in range(num_live[i]):
+            if best[x] == highest and highest > -np.inf:
+                c = live[i, x]
                 for place in range(start[c], start[c + 1]):
                     it = item[place]
                     if not is_mixed[c] or highest == _value(
-                        it, scores[i, c], shown[i], counts[i], above[i], factor, step
+                        it, scores[i, x], shown[i], counts[i], above[i], factor, step
                     ):
                         shares[i, groups[it]] += 1.0
                         total += 1
@@ -85,19 +89,19 @@ def _value(item: int, score: float, shown: Ints, counts: Ints, above: Ints, fact
 
 
 def shares_of_best(
-    scores: Doubles, classes: Classes, shown: Ints, counts: Ints, fading: Fading, above: Ints, groups: Longs, size: int
+    scores: Scores, classes: Classes, shown: Ints, counts: Ints, fading: Fading, above: Ints, groups: Longs, size: int
 ) -> Doubles:
     """Return the probability that the next item is in each group, (n, G); each of the best items is equally likely.
 
-    scores         (n, C) score of each class, -inf if its items are no candidates
+    scores         scores of the classes that are candidates
     shown, counts  (n, S) items shown without a response, -1 after the last, and how often
     above          (n, r) items that are above and thus no candidates, -1 after the last
     groups, size   (I,) group of each item, and the number of groups G
 
     A row without candidates is 0.
     """
-    found = np.empty((len(scores), size))
-    write_shares(scores, *classes, shown, counts, *fading, above, groups, found)
+    found = np.empty((len(shown), size))
+    write_shares(*scores, *classes, shown, counts, *fading, above, groups, found)
     return found
 
 

@@ -15,7 +15,7 @@ from alsim.config import Config
 from alsim.engine import AdaptiveEngine, Catalogue, EngineError
 from alsim.engine.correspondence import cells_of
 from alsim.engine.policy import EnginePolicy
-from alsim.engine.selection import Classes, Fading, best_items
+from alsim.engine.selection import Classes, Fading, Scores, best_items
 from alsim.engine.shares import shares_of_best
 from alsim.evaluation import compare
 from alsim.policies import PolicyDraws, View, make_policy
@@ -60,12 +60,12 @@ def test_shares_are_those_of_the_definition(seed):
     fading = [Fading(0.5), Fading(1.0, 0.25)][seed % 2]
     repeated = np.repeat(shown[0, : len(shown_items)], counts[0, : len(shown_items)]).tolist()
     groups = rng.integers(0, 3, 9)
-    choice = best_items(scores, classes, rng.integers(0, 2**63, 9).astype(np.uint64), np.array([seed], np.uint64),
-                        shown, counts, fading, 9)  # fmt: skip
+    hashes, salts = rng.integers(0, 2**63, 9).astype(np.uint64), np.array([seed], np.uint64)
+    choice = best_items(Scores.of_all(scores), classes, hashes, salts, shown, counts, fading, 9)
     chosen = choice.items[0][choice.items[0] >= 0].tolist()
     for rank in range(len(chosen) + 1):
         above = np.array([[*chosen[:rank], -1]], np.int32)
-        arguments = scores, classes, shown, counts, fading, above
+        arguments = Scores.of_all(scores), classes, shown, counts, fading, above
         found = shares_of_best(*arguments, groups, 3)[0]
         wanted = shares_in_python(scores[0], classes.of.tolist(), repeated, chosen[:rank], fading, groups.tolist(), 3)
         assert found.tolist() == wanted

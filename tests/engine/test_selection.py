@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alsim.engine.selection import Classes, Fading, best_items, mixed
+from alsim.engine.selection import Classes, Fading, Scores, best_items, mixed
 
 MASK = 2**32 - 1
 
@@ -60,7 +60,7 @@ def test_the_selection_is_a_sort(seed, num_items, num_classes, ranks, by_step):
         listed = random.permutation(num_items)[: random.integers(0, min(6, num_items) + 1)]
         shown[i, : len(listed)], counts[i, : len(listed)] = listed, random.integers(1, 4, len(listed))
         rows.append(dict(zip(listed.tolist(), counts[i].tolist(), strict=False)))
-    found = best_items(scores, classes, hashes[classes.item], salts, shown, counts, fading, ranks)
+    found = best_items(Scores.of_all(scores), classes, hashes[classes.item], salts, shown, counts, fading, ranks)
     for i in range(n):
         items, values, propensities, size = sorted_items(
             scores[i], classes.of, hashes, salts[i], rows[i], fading, ranks

@@ -16,7 +16,7 @@ from alsim.engine.errors import EngineError
 from alsim.engine.models import GUESS_AND_SLIP
 from alsim.engine.recommenders.base import Recommender, Situation
 from alsim.engine.recommenders.subjects import Subjects
-from alsim.engine.selection import Choice, Classes, Fading, best_items
+from alsim.engine.selection import Choice, Classes, Fading, Scores, best_items
 from alsim.engine.shares import shares_of_best
 from alsim.jit.compile import kernel
 from alsim.models.student.alosi import update_mastery
@@ -241,7 +241,7 @@ class Alosi(Recommender):
         def chosen(part: slice) -> Choice:
             salts = situation.salts[part]
             scores, shown, counts = self._scored(situation, part)
-            return best_items(scores, self.classes, self._hashes, salts, shown, counts, FADING, ranks)
+            return best_items(Scores.of_all(scores), self.classes, self._hashes, salts, shown, counts, FADING, ranks)
 
         parts = [chosen(part) for part in self._parts(situation)]
         return Choice(*map(np.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
@@ -250,7 +250,7 @@ class Alosi(Recommender):
         """Return the probability that the next item is in each group of items, (n, G)."""
         others = np.full((len(situation.students), 1), -1, np.int32) if above is None else above
         found = [
-            shares_of_best(scores, self.classes, shown, counts, FADING, others[part], groups, size)
+            shares_of_best(Scores.of_all(scores), self.classes, shown, counts, FADING, others[part], groups, size)
             for part in self._parts(situation)
             for scores, shown, counts in (self._scored(situation, part),)
         ]

@@ -6,9 +6,9 @@ import numpy as np
 
 from alsim.engine.catalogue import Catalogue
 from alsim.engine.recommenders.base import Recommender, Situation
-from alsim.engine.selection import Choice, Classes, Fading, best_items
+from alsim.engine.selection import Choice, Classes, Fading, Scores, best_items
 from alsim.engine.shares import shares_of_best
-from alsim.jit.compile import lean_kernel
+from alsim.jit.compile import kernel
 from alsim.types import Bools, Doubles, Ints, Longs
 
 FADING = Fading(factor=0.5)
@@ -39,24 +39,21 @@ class Guide(Recommender):
 
     def choose(self, situation: Situation, ranks: int) -> Choice:
         """Return up to `ranks` items for each student, the best first."""
-        scores, live = self._scored(situation)
         p = situation.progress
-        return best_items(scores, self.classes, self._hashes, situation.salts, p.shown, p.counts, FADING, ranks, live)
+        scores = self._scored(situation)
+        return best_items(scores, self.classes, self._hashes, situation.salts, p.shown, p.counts, FADING, ranks)
 
     def shares(self, situation: Situation, groups: Longs, size: int, above: Ints | None = None) -> Doubles:
         """Return the probability that the next item is in each group of items, (n, G)."""
-        scores, _ = self._scored(situation)
         p = situation.progress
-        others = np.full((len(scores), 1), -1, np.int32) if above is None else above
-        return shares_of_best(scores, self.classes, p.shown, p.counts, FADING, others, groups, size)
+        others = np.full((len(situation.students), 1), -1, np.int32) if above is None else above
+        return shares_of_best(self._scored(situation), self.classes, p.shown, p.counts, FADING, others, groups, size)
 
-    def _scored(self, situation: Situation) -> tuple[Doubles, tuple[Ints, Longs]]:
-        """Return the relevance of each class, (n, C), and the classes with relevance, see `best_items`."""
-        n = len(situation.students)
-        scores = np.empty((n, len(self.classes)))
-        live = np.empty(scores.shape, np.int32), np.empty(n, np.int64)
-        relevance(situation.mastery, situation.ready, self._start, self._class, scores, *live)
-        return scores, live
+    def _scored(self, situation: Situation) -> Scores:
+        """Return the relevance of the classes that have some."""
+        scores = Scores.empty(len(situation.students), len(self.classes))
+        relevance(situation.mastery, situation.ready, self._start, self._class, *scores)
+        return scores
 
     def candidates(self, ready: Bools) -> Longs:
         """Return the numbers of the items that teach a ready skill."""
@@ -67,30 +64,32 @@ class Guide(Recommender):
         return np.flatnonzero(teaches)
 
 
-@lean_kernel
+@kernel
 def relevance(
-    mastery: Doubles, ready: Bools, start: Longs, classes: Longs, scores: Doubles, live: Ints, num_live: Longs
+    mastery: Doubles, ready: Bools, start: Longs, of_skills: Longs, classes: Ints, scores: Doubles, sizes: Longs
 ) -> None:
-    """Write the relevance (n, C) of each class of items, -inf instead of 0, and the classes with relevance.
+    """Write the relevance of the classes of items that have some.
 
-    start, classes  skill k is taught by the classes classes[start[k]:start[k + 1]]
-    live, num_live  written, see `alsim.engine.selection.write_live`
+    start, of_skills   skill k is taught by the classes of_skills[start[k]:start[k + 1]]
+    classes ... sizes  fields of `Scores`, written
     """
+    place = np.full(classes.shape[1], -1, np.int32)  # of each class in the row
     for i in range(len(mastery)):
-        scores[i, :] = -np.inf
         known = 0
         for k in range(len(start) - 1):
             lacking = 1.0 - mastery[i, k]
             if ready[i, k] and lacking > 0.0:
                 for x in range(start[k], start[k + 1]):
-                    c = classes[x]
-                    if scores[i, c] > -np.inf:
-                        scores[i, c] += lacking
-                    else:
-                        scores[i, c] = lacking
-                        live[i, known] = c
+                    c = of_skills[x]
+                    if place[c] < 0:
+                        classes[i, known], scores[i, known] = c, lacking
+                        place[c] = known
                         known += 1
-        num_live[i] = known
+                    else:
+                        scores[i, place[c]] += lacking
+        for x in range(known):
+            place[classes[i, x]] = -1
+        sizes[i] = known
 
 
 __all__ = ["Guide"]

@@ -8,6 +8,14 @@ from typing import ClassVar
 
 from alsim.engine.stores.base import DELETED, UNKNOWN, Answer, Commit, Store, Stored, tombstone
 
+Kept = tuple[int, bytes, list[bytes]]
+"""Version, state and log of a student. They are in one object: finding it is what a large store spends its time on."""
+
+NOTHING: Kept = (0, b"", [])
+"""What is kept of an unknown student."""
+_stored = tuple.__new__
+"""Construction of a `Stored` from all its fields, in a third of the time of a call of the class."""
+
 
 class MemoryStore(Store):
     """Students in dictionaries of this process. Several threads may use it."""
@@ -15,8 +23,7 @@ class MemoryStore(Store):
     kind: ClassVar[str] = "memory"
 
     def __init__(self) -> None:
-        self._records: dict[str, tuple[int, bytes]] = {}
-        self._entries: dict[str, list[bytes]] = {}
+        self._kept: dict[str, Kept] = {}
         self._answers: dict[str, dict[str, Answer]] = {}
         self._deleted: set[bytes] = set()
         self._counters: dict[str, int] = {}
@@ -31,10 +38,10 @@ class MemoryStore(Store):
     def load_many(self, students: Sequence[str]) -> list[Stored]:
         """Return what the store has of each student."""
         with self._lock:
-            records = map(self._records.get, students)
+            found = map(self._kept.get, students)
             return [
-                self._absent(student) if record is None else Stored(*record)
-                for student, record in zip(students, records, strict=True)
+                self._absent(student) if kept is None else _stored(Stored, (kept[0], kept[1], False, None))
+                for student, kept in zip(students, found, strict=True)
             ]
 
     def first_deleted(self, students: Sequence[str]) -> str | None:
@@ -55,20 +62,19 @@ class MemoryStore(Store):
     def entries(self, student: str) -> list[bytes]:
         """Return the log of a student."""
         with self._lock:
-            return list(self._entries.get(student, ()))
+            return list(self._kept.get(student, NOTHING)[2])
 
     def students(self) -> Iterator[str]:
         """Return the names of the students."""
         with self._lock:
-            return iter(list(self._records))
+            return iter(list(self._kept))
 
     def delete(self, student: str) -> bool:
         """Delete log, state and keys of a student."""
         with self._lock:
-            if student not in self._records:
+            if student not in self._kept:
                 return False
-            del self._records[student]
-            self._entries.pop(student, None)
+            del self._kept[student]
             self._answers.pop(student, None)
             self._deleted.add(tombstone(student))
             return True
@@ -98,11 +104,11 @@ class MemoryStore(Store):
 
     def _load(self, student: str, key: str | None) -> Stored:
         """Return what the store has of a student; the lock is held."""
-        record = self._records.get(student)
-        if record is None:
+        kept = self._kept.get(student)
+        if kept is None:
             return self._absent(student)
         answer = None if key is None else self._answers.get(student, {}).get(key)
-        return Stored(*record, answer=answer)
+        return Stored(kept[0], kept[1], answer=answer)
 
     def _absent(self, student: str) -> Stored:
         """Return what the store has of a student without events; the lock is held."""
@@ -115,7 +121,7 @@ class MemoryStore(Store):
     def _commit(self, change: Commit) -> bool:
         """Make a change if it is based on the present version; the lock is held."""
         student = change.student
-        version, _ = self._records.get(student, (0, b""))
+        version, _, log = self._kept.get(student, NOTHING)
         if version != change.version or (version == 0 and self._is_deleted(student)):
             return False
         if change.key is not None and change.answer is not None:
@@ -123,9 +129,9 @@ class MemoryStore(Store):
             if change.key in answers:
                 return False
             answers[change.key] = change.answer
-        self._records[student] = version + 1, change.state
-        if change.entries:
-            self._entries.setdefault(student, []).extend(change.entries)
+        log = log if version else []
+        log.extend(change.entries)
+        self._kept[student] = version + 1, change.state, log
         for name, addend in change.counts:
             self._counters[name] = self._counters.get(name, 0) + addend
         return True

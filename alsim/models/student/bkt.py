@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from alsim.jit.compile import lean_kernel
 from alsim.models.base import ModelError
 from alsim.models.bkt.likelihood import MAX_LOGIT
 from alsim.models.bkt.result import BKTFit
@@ -133,13 +135,10 @@ class BKTModel(BaseStudentModel):
     @staticmethod
     def expand(students: Students) -> Students:
         """Return the state that `compact` has made smaller, bit for bit."""
-        smaller = students["smaller"]
-        magnitude, is_unknown = np.abs(smaller), np.signbit(smaller)
-        larger = 1.0 - magnitude
-        return {
-            "known": np.where(is_unknown, larger, magnitude),
-            "unknown": np.where(is_unknown, magnitude, larger),
-        }
+        smaller = np.ascontiguousarray(students["smaller"])
+        known, unknown = np.empty(smaller.shape), np.empty(smaller.shape)
+        write_both(smaller.ravel(), known.ravel(), unknown.ravel())
+        return {"known": known, "unknown": unknown}
 
     def _update(self, students: Students, rows: Longs, items: Longs, correct: Codes) -> None:
         """Apply Bayes' rule and the transition to each skill of the items."""
@@ -191,6 +190,16 @@ def _state(init: Doubles) -> Students:
     """Return the state in which each skill is known with a probability (n, K)."""
     known, unknown = normalized(init, 1.0 - init)
     return {"known": known, "unknown": unknown}
+
+
+@lean_kernel
+def write_both(smaller: Doubles, known: Doubles, unknown: Doubles) -> None:
+    """Write the probabilities of both states, (m,), from the smaller one, which is negative if it is `unknown`."""
+    for x in range(len(smaller)):
+        magnitude = abs(smaller[x])
+        is_unknown = math.copysign(1.0, smaller[x]) < 0.0  # also for -0.0
+        known[x] = 1.0 - magnitude if is_unknown else magnitude
+        unknown[x] = magnitude if is_unknown else 1.0 - magnitude
 
 
 def _transit(
