@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +52,27 @@ def logged_views(dataset: Dataset, action_mask: Any = None) -> Iterator[tuple[Lo
 def distributions(dataset: Dataset, policy: Policy, action_mask: Any = None) -> Iterator[tuple[Longs, Doubles]]:
     """Return an iterator over indices and the probabilities of all actions, see `Dataset.distributions`."""
     known, mask = with_probabilities(policy, "the policy"), logged_mask(dataset, action_mask)
-    return ((rows + offset, odds) for offset, _, rows, odds in _odds(dataset, known, mask))
+    return ((rows + offset, odds) for offset, _, rows, _, (odds,) in _odds(dataset, [known], mask))
+
+
+def joint_distributions(
+    dataset: Dataset, policies: Sequence[Policy], action_mask: Any = None
+) -> Iterator[tuple[Longs, View, list[Doubles]]]:
+    """Return an iterator over indices (N,), their view, and the probabilities of all actions under each policy.
+
+    policies  policies with `probabilities`, all without a state of all learners, or one of any kind
+
+    For batches and errors, see `Dataset.distributions`.
+    """
+    known, mask = [with_probabilities(policy, "the policy") for policy in policies], logged_mask(dataset, action_mask)
+    return ((rows + offset, view, odds) for offset, _, rows, view, odds in _odds(dataset, known, mask))
 
 
 def probabilities(dataset: Dataset, policy: Policy, action_mask: Any = None) -> Doubles:
     """Return the probability of each logged action, (M,), see `Dataset.probabilities`."""
     known, chosen = with_probabilities(policy, "the policy"), np.empty(len(dataset))
     mask = logged_mask(dataset, action_mask)
-    for offset, part, rows, odds in _odds(dataset, known, mask):
+    for offset, part, rows, _, (odds,) in _odds(dataset, [known], mask):
         chosen[rows + offset] = odds[np.arange(len(rows)), part.action[rows]]
     return chosen
 
@@ -105,38 +118,49 @@ def _numbered_parts(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:
         offset += len(part)
 
 
+Batch = tuple[Longs, View, list[Doubles]]
+"""Rows (N,) of a part, their view, and the probabilities of all actions (N, A) under each policy."""
+
+
 def _odds(
-    dataset: Dataset, policy: PolicyWithProbabilities, mask: ActionMask | None
-) -> Iterator[tuple[int, Dataset, Longs, Doubles]]:
-    """Yield the offset of a part, the part, rows of it (N,), and the probabilities of all actions there, (N, A)."""
-    rounds = None if round_size_of(policy) is None else _Rounds(policy)
+    dataset: Dataset, policies: Sequence[PolicyWithProbabilities], mask: ActionMask | None
+) -> Iterator[tuple[int, Dataset, Longs, View, list[Doubles]]]:
+    """Yield the offset of a part, the part, and a batch of it."""
+    rounds = None if all(round_size_of(policy) is None for policy in policies) else _Rounds(*policies)
     for offset, part in _numbered_parts(dataset):
         columns = _Columns(part, mask)
-        with naming(policy):
-            known = with_probabilities(bound(policy, columns.course), "the policy")
-        found = _of_episodes(columns, known) if rounds is None else rounds.of_part(columns, known)
-        yield from ((offset, part, rows, odds) for rows, odds in found)
+        known: list[PolicyWithProbabilities] = []
+        for policy in policies:
+            with naming(policy):
+                known.append(with_probabilities(bound(policy, columns.course), "the policy"))
+        found = _of_episodes(columns, known) if rounds is None else rounds.of_part(columns, *known)
+        yield from ((offset, part, rows, view, odds) for rows, view, odds in found)
 
 
 def _of_episodes(
-    columns: _Columns, policy: PolicyWithProbabilities, episodes: Longs | None = None
-) -> Iterator[tuple[Longs, Doubles]]:
-    """Yield the rows (N,) of episodes of one part, all by default, and the probabilities of all actions, (N, A).
+    columns: _Columns, policies: Sequence[PolicyWithProbabilities], episodes: Longs | None = None
+) -> Iterator[Batch]:
+    """Yield the batches of episodes of one part, all by default.
 
     A policy with memory learns from the logged interactions, as it would have in a rollout.
     """
     for first, length in columns.batches(episodes):
-        with naming(policy):
-            state = memory.start(policy, len(first))
-        for rows, view in columns.views(first, length):
-            state = memory.lanes_of(state, slice(len(rows)))
-            draws = PolicyDraws(partial(columns.words, rows))
+        states: list[Any] = []
+        for policy in policies:
             with naming(policy):
-                odds = masks.probabilities(policy, view, state, draws)
-            yield rows, odds
-            if has_memory(policy):
+                states.append(memory.start(policy, len(first)))
+        for rows, view in columns.views(first, length):
+            odds: list[Doubles] = []
+            for k, policy in enumerate(policies):
+                states[k] = memory.lanes_of(states[k], slice(len(rows)))
+                draws = PolicyDraws(partial(columns.words, rows))
                 with naming(policy):
-                    state = memory.learn(policy, state, columns.transitions(rows, view))
+                    odds.append(masks.probabilities(policy, view, states[k], draws))
+            yield rows, view, odds
+            for k, policy in enumerate(policies):
+                if has_memory(policy):
+                    with naming(policy):
+                        states[k] = memory.learn(policy, states[k], columns.transitions(rows, view))
 
 
 class _Rounds:
@@ -150,8 +174,8 @@ class _Rounds:
         self._fixed: FixedState | None = None
         self._number, self._waiting = 0, list[Transitions]()
 
-    def of_part(self, columns: _Columns, policy: PolicyWithProbabilities) -> Iterator[tuple[Longs, Doubles]]:
-        """Yield the rows (N,) of one part and the probabilities of all actions, (N, A)."""
+    def of_part(self, columns: _Columns, policy: PolicyWithProbabilities) -> Iterator[Batch]:
+        """Yield the batches of one part."""
         for number, episodes in rows_by_round(columns.learner_of_episode, self._size):
             if self._fixed is None:
                 with naming(policy):
@@ -161,7 +185,7 @@ class _Rounds:
                     self._fixed = next_state(self._fixed, joined(self._waiting))
                 self._waiting.clear()
             self._number = number
-            yield from _of_episodes(columns, self._fixed, episodes)
+            yield from _of_episodes(columns, [self._fixed], episodes)
             self._waiting.append(columns.complete(episodes))
 
 

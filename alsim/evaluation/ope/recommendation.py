@@ -1,0 +1,60 @@
+"""The estimator to believe, and the warnings that follow from the diagnosis of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from alsim.evaluation.ope.diagnosis import LEAST_EPISODES, Diagnosis
+from alsim.evaluation.ope.episodes import Warned
+from alsim.evaluation.ope.estimate import Estimate
+
+LARGEST_UNSUPPORTED = 0.05
+"""Largest share of the target's actions without support for which an estimate is recommended."""
+FEWEST_CARRYING = 30.0
+"""Smallest effective sample size, in episodes, for which `mis` or `window` is recommended."""
+WITHIN, BEYOND = ("dr", "wdr", "snpdis", "pdis"), ("mis", "window")
+"""Estimators that are recommended within and beyond the budget of the diagnosis, the best first."""
+UNCOUNTED = 1e9
+"""Number of episodes from which it is not written in full."""
+
+
+def recommendation(diagnosis: Diagnosis, found: Mapping[str, Estimate]) -> str | None:
+    """Return the estimator to believe, None if there is none.
+
+    Within the budget of the diagnosis, a doubly robust estimator; beyond it, `mis` or `window`, whose bias was measured
+    on simulated learners, while enough episodes carry them.
+    """
+    if diagnosis.unsupported_share > LARGEST_UNSUPPORTED:
+        return None
+    if diagnosis.within_budget:
+        return next((name for name in WITHIN if name in found), None)
+    return next((name for name in BEYOND if name in found and found[name].ess >= FEWEST_CARRYING), None)
+
+
+def about(diagnosis: Diagnosis, recommended: str | None) -> Iterator[Warned]:
+    """Yield the warnings that follow from a diagnosis."""
+    if diagnosis.unsupported_share > LARGEST_UNSUPPORTED:
+        yield Warned(
+            "unsupported",
+            f"{diagnosis.unsupported_share:.0%} of the actions of the target are never taken by the policy of the log, "
+            "so the log does not tell what they do: collect data with a policy that explores",
+        )
+    if diagnosis.within_budget:
+        return
+    needed = diagnosis.episodes_needed
+    cure = f"about {needed:,.0f} episodes" if needed < UNCOUNTED else "more than a billion episodes"
+    yield Warned(
+        "beyond-budget",
+        f"estimators with weights of histories are not reliable here: in theory {diagnosis.predicted_ess:.2g} of "
+        f"{diagnosis.episodes:,.0f} episodes carry them, and {LEAST_EPISODES} would have to; {cure} would do, or a "
+        f"target that takes the actions of the old target in {diagnosis.largest_mixture:.1%} of the steps and else "
+        "those of the policy of the log",
+    )
+    if recommended is not None:
+        yield Warned(
+            "biased",
+            f"{recommended} is biased, by an unknown amount: its bias was measured on simulated learners only",
+        )
+
+
+__all__ = ["about", "recommendation"]
