@@ -6,8 +6,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alsim.arguments import read_positive, read_seed
 from alsim.bank.items import Bank
 from alsim.config import Config
@@ -15,8 +13,8 @@ from alsim.datasets.store import Dataset
 from alsim.datasets.views import logged_mask
 from alsim.errors import AlsimError
 from alsim.evaluation.estimates import CONFIDENCE
-from alsim.evaluation.ope.certificate_report import Certificate, assembled
-from alsim.evaluation.ope.certificate_runs import CertificatePlan, Part, Progress, parts_of, run_parts, truth_of
+from alsim.evaluation.ope.certificate_report import Certificate, certificate_of
+from alsim.evaluation.ope.certificate_runs import CertificatePlan, Part, Progress, parts_of, run_parts
 from alsim.evaluation.ope.evaluation import checked_estimators
 from alsim.evaluation.ope.inputs import read_gamma
 from alsim.evaluation.setting import PolicySource, PolicySources, read_policies
@@ -207,11 +205,7 @@ def run(plan: CertificatePlan, processes: int, progress: Progress = lambda *_: N
     for part, result in run_parts(plan, parts, processes):
         results[part] = result
         progress(len(results), len(parts))
-    truths = {
-        target: truth_of(plan, np.concatenate([results[part] for part in parts if part.target == target]))
-        for target in plan.targets
-    }
-    return assembled(plan, truths, [results[part] for part in parts if part.target is None])
+    return certificate_of(plan, results)
 
 
 __all__ = ["Certificate", "certify", "certify_dataset", "run"]

@@ -10,10 +10,10 @@ import numpy as np
 
 from alsim.errors import AlsimError
 from alsim.evaluation.estimates import Statistic
-from alsim.evaluation.ope.certificate_runs import CertificatePlan, Found
+from alsim.evaluation.ope.certificate_runs import CertificatePlan, Found, Part, parts_of, truth_of
 from alsim.evaluation.ope.certificate_statistics import Estimates, Ranking, Score, rank, score
 from alsim.evaluation.ope.certificate_text import CHOSEN, certificate_text, verdict_of
-from alsim.types import safe_repr
+from alsim.types import Doubles, safe_repr
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Certificate:
     """Estimates from the logs by target and estimator, NaN where undefined."""
     recommended: Mapping[str, tuple[str | None, ...]]
     """Estimator that was recommended in each log, by target; None: no one."""
+    predicted_ess: Mapping[str, Doubles]
+    """Effective sample size that the diagnosis of each log predicts, (R,) episodes, by target."""
     families: Mapping[str, str]
     """Kind of each estimator."""
     num_learners: int
@@ -59,7 +61,7 @@ class Certificate:
 
     @property
     def verdict(self) -> str:
-        """How far the recommended estimates are from the truth, in one sentence for each target."""
+        """Errors of the recommended estimates, in one sentence for each target."""
         return verdict_of(self.to_dict())
 
     def score(self, target: str, estimator: str) -> Score:
@@ -102,6 +104,7 @@ class Certificate:
         counts = {name: chosen.count(name) for name in self.families if name in chosen}
         return {
             "truth": self.truths[target].to_dict(),
+            "predicted_ess": float(np.median(self.predicted_ess[target])),
             "estimators": scores,
             "recommended": {"counts": counts, "none": chosen.count(None), **self.score(target, CHOSEN).to_dict()},
         }
@@ -122,8 +125,14 @@ class Certificate:
         return name
 
 
-def assembled(plan: CertificatePlan, truths: Mapping[str, Statistic], logs: list[list[Found]]) -> Certificate:
-    """Return the certificate of true values, and of what was found in each log for each target."""
+def certificate_of(plan: CertificatePlan, results: Mapping[Part, Any]) -> Certificate:
+    """Return the certificate of the finished parts: all those of the true values, and at least one log."""
+    parts = parts_of(plan)
+    truths = {
+        target: truth_of(plan, np.concatenate([results[part] for part in parts if part.target == target]))
+        for target in plan.targets
+    }
+    logs: list[list[Found]] = [results[part] for part in parts if part.target is None and part in results]
     by_target = dict(zip(plan.targets, zip(*logs, strict=True), strict=True))
     families = {name: kind for found in logs for one in found for name, kind in one.families.items()}
     names = [name for name in plan.estimators if name in families]
@@ -139,6 +148,7 @@ def assembled(plan: CertificatePlan, truths: Mapping[str, Statistic], logs: list
             for target, found in by_target.items()
         },
         recommended={target: tuple(one.recommended for one in found) for target, found in by_target.items()},
+        predicted_ess={target: np.array([one.predicted_ess for one in found]) for target, found in by_target.items()},
         families={name: families[name] for name in names},
         num_learners=plan.num_learners,
         episodes_per_learner=plan.episodes_per_learner,
@@ -149,4 +159,4 @@ def assembled(plan: CertificatePlan, truths: Mapping[str, Statistic], logs: list
     )
 
 
-__all__ = ["Certificate", "assembled"]
+__all__ = ["Certificate", "certificate_of"]

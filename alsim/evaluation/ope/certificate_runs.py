@@ -78,6 +78,8 @@ class Found(NamedTuple):
     families: dict[str, str]
     """Kind of each of these estimators."""
     recommended: str | None
+    predicted_ess: float
+    """Effective sample size that the diagnosis predicts, episodes."""
 
 
 class Part(NamedTuple):
@@ -133,6 +135,7 @@ def _found(evaluation: Evaluation) -> Found:
         {name: (one.value, one.se, *(one.ci or (np.nan, np.nan))) for name, one in estimates.items()},
         {name: one.family for name, one in estimates.items()},
         evaluation.recommended,
+        evaluation.diagnostics.predicted_ess,
     )
 
 
