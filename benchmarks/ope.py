@@ -3,6 +3,7 @@
 python -m benchmarks.ope             measures all, and updates benchmarks/ope.json, docs/evaluation/certificate.md and
                                      docs/images/ope-certificate.png
 python -m benchmarks.ope --logs 5    makes 5 logs per pair, and 50 for the first pair
+python -m benchmarks.ope --resume FILE   also keeps finished parts in a file, and continues from it
 python -m benchmarks.ope --page      updates page and figure from benchmarks/ope.json
 """
 
@@ -16,11 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from alsim.arguments import read_rules
 from alsim.evaluation.ope.certificate_report import certificate_of
-from alsim.evaluation.ope.certificate_runs import CertificatePlan, Part, parts_of, run_parts
+from alsim.evaluation.ope.certificate_runs import CertificatePlan, Found, Part, parts_of, run_parts
 from alsim.evaluation.ope.evaluation import ESTIMATORS
 from alsim.policies import make_policy
 from alsim.utils.workers import usable_cores
@@ -47,15 +49,15 @@ class Study(NamedTuple):
     behaviour: str
     targets: tuple[str, ...]
     learners: int
-    truth_learners: int = 50_000
+    truth_learners: int = 30_000
     dynamics: str = "standard"
     more: int = 1
     """Factor of the number of logs."""
 
 
 FIRST = Study(f"{RULES}0.2", (f"{RULES}0.15",), 8000, 200_000, more=MORE)
+UNIFORM = Study("uniform", (f"{RULES}1", f"{RULES}0.75", f"{RULES}0.5", f"{RULES}0.2", "rules"), 8000)
 STUDIES = (
-    Study("uniform", (f"{RULES}1", f"{RULES}0.75", f"{RULES}0.5", f"{RULES}0.2", "rules"), 8000),
     Study(f"{RULES}0.3", (f"{RULES}0.2", f"{RULES}0.1"), 2000),
     Study(f"{RULES}0.1", (f"{RULES}0.2",), 2000),
     Study(f"{RULES}0.2", (f"{RULES}0.15",), 2000, dynamics="fatigue"),
@@ -63,8 +65,9 @@ STUDIES = (
     Study("epsilon-greedy:weakest:0.2", ("epsilon-greedy:weakest:0.15",), 2000),
     Study("epsilon-greedy:zpd:0.3", ("epsilon-greedy:zpd:0.2", "epsilon-greedy:weakest:0.3"), 2000),
     Study("zpd", ("zpd:0.6",), 2000),
-    Study("softmax", ("softmax:0.2", "igw"), 1000, 10_000),
+    UNIFORM,
     Study(f"{RULES}0.2", (f"{RULES}0.1", f"{RULES}0.25"), 8000),
+    Study("softmax", ("softmax:0.2", "igw"), 1000, 10_000),
     FIRST,
 )
 """All studies, in the order of the measurement: the longest is the last."""
@@ -94,32 +97,54 @@ def plan_of(study: Study, logs: int) -> CertificatePlan:
     )
 
 
-def measure(study: Study, logs: int, processes: int) -> Iterator[dict[str, Any]]:
+class Kept:
+    """Finished parts of the work in a file, from which an interrupted measurement continues."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        lines = file.read_text(encoding="utf-8").splitlines() if file is not None and file.is_file() else []
+        self._found: list[tuple[str, list[Any], Any]] = [tuple(json.loads(line)) for line in lines]
+
+    def of(self, study: Study) -> dict[Part, Any]:
+        """Return the finished parts of a study."""
+        own = [(Part(*part), result) for label, part, result in self._found if label == _label(study)]
+        return {p: np.array(r) if p.target is not None else [Found(*one) for one in r] for p, r in own}
+
+    def add(self, study: Study, part: Part, result: Any) -> None:
+        """Append a finished part to the file."""
+        if self._file is not None:
+            plain = result if part.target is None else result.tolist()
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([_label(study), part, plain]) + "\n")
+
+
+def measure(study: Study, logs: int, processes: int, kept: Kept) -> Iterator[dict[str, Any]]:
     """Yield the certificate of a study as JSON: after every SAVED_EVERY logs, and at the end."""
-    plan, results, began = plan_of(study, logs), dict[Part, Any](), time.perf_counter()
+    plan, began = plan_of(study, logs), time.perf_counter()
     parts = parts_of(plan)
-    num_truths = len(parts) - plan.logs
-    for part, result in run_parts(plan, parts, processes):
+    results = {part: result for part, result in kept.of(study).items() if part in parts}
+    for part, result in run_parts(plan, [part for part in parts if part not in results], processes):
         results[part] = result
-        done = len(results) - num_truths
-        has_truths = all(truth in results for truth in parts[:num_truths])
-        if has_truths and (done == plan.logs or (done > 1 and done % SAVED_EVERY == 0)):
-            seconds = time.perf_counter() - began
-            print(f"{_label(study)}: {done} logs, {seconds:.0f} s", file=sys.stderr, flush=True)
+        kept.add(study, part, result)
+        done = sum(part.target is None for part in results)
+        has_truths = all(part in results for part in parts if part.target is not None)
+        if has_truths and done > 1 and done % SAVED_EVERY == 0 and done < plan.logs:
             yield certificate_of(plan, results).to_dict()
+    print(f"{_label(study)}: {plan.logs} logs, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    yield certificate_of(plan, results).to_dict()
 
 
-def measure_all(logs: int, processes: int) -> None:
+def measure_all(logs: int, processes: int, kept: Kept) -> None:
     """Measure all studies, and write their certificates, also unfinished ones, as soon as they are there."""
     found: list[dict[str, Any]] = []
     for study in STUDIES:
-        for certificate in measure(study, logs, processes):
+        for certificate in measure(study, logs, processes, kept):
             RESULTS.write_text(json.dumps([*found, certificate], indent=1) + "\n", encoding="utf-8")
         found.append(certificate)
 
 
 def _label(study: Study) -> str:
-    return f"{study.behaviour} -> {', '.join(study.targets)}, {study.dynamics}"
+    return f"{study.behaviour} -> {', '.join(study.targets)}, {study.dynamics}, {study.learners} learners"
 
 
 # ── page ─────────────────────────────────────────────────────────────────────────────────────────
@@ -231,7 +256,7 @@ def ranks(results: list[dict[str, Any]]) -> str:
 
 def claims(results: list[dict[str, Any]]) -> list[Row]:
     """Return the claims of the documentation with their targets."""
-    first, uniform = results[-1], results[0]
+    first, uniform = results[STUDIES.index(FIRST)], results[STUDIES.index(UNIFORM)]
     dr = first["targets"][f"{RULES}0.15"]["estimators"]["dr"]
     mis = {target: entry["estimators"]["mis"] for target, entry in uniform["targets"].items()}
     worst = max(mis, key=lambda target: abs(mis[target]["bias"]))
@@ -304,9 +329,10 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="update page and figure only")
     parser.add_argument("--logs", type=int, default=LOGS, help=f"logs per pair; the first has {MORE} times as many")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="number of processes")
+    parser.add_argument("--resume", type=Path, help="file with finished parts: continue from it, and add to it")
     options = parser.parse_args()
     if not options.page:
-        measure_all(options.logs, options.processes)
+        measure_all(options.logs, options.processes, Kept(options.resume))
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     PAGE.write_text(page_of(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     draw(results).savefig(PICTURE)
