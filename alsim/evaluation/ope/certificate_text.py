@@ -10,7 +10,8 @@ from alsim.utils.text import counted, printable
 
 WIDTH = 80
 HEADINGS = ("estimator", "bias", "± se", "sd", "mean se", "abs. error", "coverage", "undefined", "recommended")
-RANK_HEADINGS = ("estimator", "rank correlation", "regret@1", "regret@2", "logs")
+MOST_REGRETS = 3
+"""Largest k for which regret@k is printed; the JSON has all."""
 LEGEND = (
     "bias: mean estimate − true value, in units of reward. sd: of the estimates over the logs; mean se: the error that "
     "they report. abs. error: mean. coverage: share of the intervals that contain the true value. undefined, "
@@ -32,8 +33,8 @@ def certificate_text(report: Report) -> str:
     if report["episodes_per_learner"] != 1:
         size += f" with {report['episodes_per_learner']:,} episodes each"
     lines = _wrapped(
-        f"{counted(report['logs'], 'log')} of {_short(report['behaviour'])}, {size}, dynamics {report['dynamics']}, "
-        f"seeds from {report['seed']}"
+        f"{counted(report['logs'], 'log')} of {_short(report['behaviour'])}, {size}, {report['dynamics']} dynamics, "
+        f"first seed {report['seed']}"
     )
     for target, entry in report["targets"].items():
         truth = entry["truth"]
@@ -41,7 +42,7 @@ def certificate_text(report: Report) -> str:
         lines += _table(HEADINGS, _score_rows(entry))
     lines += ["", *_wrapped(LEGEND)]
     if report["ranking"]:
-        lines += ["", *_table(RANK_HEADINGS, _rank_rows(report["ranking"])), *_wrapped(RANK_LEGEND)]
+        lines += ["", *_rank_table(report["ranking"], len(report["targets"])), *_wrapped(RANK_LEGEND)]
     return "\n".join([*lines, "", *_wrapped(verdict_of(report))])
 
 
@@ -62,9 +63,9 @@ def _verdict(target: str, entry: Report, report: Report) -> str:
     if coverage is None:
         return f"{text}."
     low, high = coverage["ci"]
-    nominal = report["confidence"]
-    agrees = "as they should" if low <= nominal <= high else f"instead of {nominal:.0%}"
-    return f"{text}; its intervals contain the true value in {coverage['mean']:.0%} of them, {agrees}."
+    nominal, share = report["confidence"], _percent(coverage["mean"])
+    agrees = f"which agrees with {100 * nominal:g} %" if low <= nominal <= high else f"instead of {100 * nominal:g} %"
+    return f"{text}; its intervals contain the true value in {share} of them, {agrees}."
 
 
 def _score_rows(entry: Report) -> list[list[str]]:
@@ -74,7 +75,7 @@ def _score_rows(entry: Report) -> list[list[str]]:
         [
             name,
             *(_number(found[key]) for key in ("bias", "bias_se", "sd", "mean_se", "mean_absolute_error")),
-            "-" if found["coverage"] is None else f"{found['coverage']['mean']:.1%}",
+            "-" if found["coverage"] is None else _percent(found["coverage"]["mean"], 1),
             f"{found['undefined']:,}",
             f"{counts.get(name, 0):,}",
         ]
@@ -82,18 +83,24 @@ def _score_rows(entry: Report) -> list[list[str]]:
     ]
 
 
-def _rank_rows(ranking: Report) -> list[list[str]]:
-    """Return the rows of the table of ranks, one per estimator."""
-    return [
+def _rank_table(ranking: Report, num_targets: int) -> list[str]:
+    """Return the lines of the table of ranks, one per estimator."""
+    tried = [str(k) for k in range(1, min(num_targets - 1, MOST_REGRETS) + 1)]
+    rows = [
         [
             name,
             _number(found["correlation"]["mean"], 3),
-            _number(found["regret"]["1"]["mean"]),
-            _number(found["regret"].get("2", {}).get("mean")),
+            *(_number(found["regret"][k]["mean"]) for k in tried),
             f"{found['logs']:,}",
         ]
         for name, found in ranking.items()
     ]
+    return _table(["estimator", "rank correlation", *(f"regret@{k}" for k in tried), "logs"], rows)
+
+
+def _percent(share: float, places: int = 0) -> str:
+    """Return a share as text."""
+    return f"{100 * share:.{places}f} %"
 
 
 def _number(value: float | None, places: int = 2) -> str:
