@@ -133,6 +133,7 @@ def test_ranks_are_averaged_over_logs_with_all_estimates():
 # ── repeated logs ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.compiled
 def test_the_estimates_are_those_of_evaluate_for_the_log_of_each_seed(certificate):
     for k in (0, 7):
         log = alsim.generate_dataset(100, 1, policy=BEHAVIOUR, seed=3 + k, config=SHORT)
@@ -148,6 +149,7 @@ def test_the_estimates_are_those_of_evaluate_for_the_log_of_each_seed(certificat
                     assert (own.low[k], own.high[k]) == one.ci
 
 
+@pytest.mark.compiled
 def test_the_true_value_is_the_mean_return_of_held_out_learners(certificate):
     run = alsim.rollout(NEAR, num_learners=2000, first_learner=2**31, seed=3, config=SHORT)
     returns = run.metrics.cumulative_reward
@@ -156,6 +158,7 @@ def test_the_true_value_is_the_mean_return_of_held_out_learners(certificate):
     assert truth.se == pytest.approx(returns.std(ddof=1) / math.sqrt(2000), rel=1e-4)
 
 
+@pytest.mark.compiled
 def test_an_unbiased_estimator_has_no_bias_and_its_intervals_cover(certificate):
     """40 logs of 100 learners, seed 3: Student's t with 39 degrees of freedom, and a binomial count."""
     for target in (NEAR, FAR):
@@ -164,6 +167,7 @@ def test_an_unbiased_estimator_has_no_bias_and_its_intervals_cover(certificate):
         assert found.coverage.mean * 40 >= stats.binom.ppf(FALSE_ALARM, 40, 0.95)
 
 
+@pytest.mark.compiled
 def test_the_reported_error_is_the_spread_over_logs(certificate):
     """The variance over 40 logs is a chi-squared with 39 degrees of freedom, for nearly normal estimates; seed 3."""
     found = certificate.score(NEAR, "pdis")
@@ -171,6 +175,7 @@ def test_the_reported_error_is_the_spread_over_logs(certificate):
     assert low <= (found.sd / found.mean_se) ** 2 <= high
 
 
+@pytest.mark.compiled
 def test_true_values_are_those_of_another_simulation():
     """Published: ε .2 has 89.1 with a standard error of 0.1; 500 learners, seed 0, normal."""
     found = certify("uniform", "epsilon-greedy:rules:0.2", num_learners=2, logs=2, truth_learners=500)
@@ -179,14 +184,15 @@ def test_true_values_are_those_of_another_simulation():
 
 
 def test_the_discount_factor_reaches_estimates_and_true_value():
-    found = certify("uniform", "uniform", num_learners=50, logs=2, truth_learners=100, config=SHORT, gamma=0.5)
-    run = alsim.rollout("uniform", num_learners=100, first_learner=2**31, seed=0, config=SHORT).interactions
+    found = certify("uniform", "uniform", num_learners=10, logs=2, truth_learners=20, config=SHORT, gamma=0.5)
+    run = alsim.rollout("uniform", num_learners=20, first_learner=2**31, seed=0, config=SHORT).interactions
     discounted = run.reward.astype(float) * 0.5 ** (run.step - 1)
     assert found.truths["uniform"].mean == pytest.approx(np.bincount(run.episode, discounted).mean(), abs=1e-9)
-    log = alsim.generate_dataset(50, 1, policy="uniform", seed=1, config=SHORT)
+    log = alsim.generate_dataset(10, 1, policy="uniform", seed=1, config=SHORT)
     assert found.estimates["uniform"]["tis"].value[1] == ope.evaluate(log, "uniform", gamma=0.5).estimators["tis"].value
 
 
+@pytest.mark.compiled
 def test_the_report_has_a_score_for_each_estimator(certificate):
     report = json.loads(json.dumps(certificate.to_dict(), allow_nan=False))
     assert list(report["targets"]) == [NEAR, FAR] == certificate.targets
@@ -200,6 +206,7 @@ def test_the_report_has_a_score_for_each_estimator(certificate):
     assert set(report["ranking"]["mis"]["regret"]) == {"1"}
 
 
+@pytest.mark.compiled
 def test_the_text_fits_80_columns_and_ends_with_a_verdict(certificate):
     lines = str(certificate).splitlines()
     assert max(map(len, lines)) <= 80
@@ -243,11 +250,11 @@ def test_verdicts():
 
 def test_a_certificate_for_a_dataset_has_its_rules():
     rules = {"policy": "uniform", "config": SHORT, "dynamics": "bkt", "observation": "responses"}
-    dataset = alsim.generate_dataset(60, 2, seed=5, **rules)
+    dataset = alsim.generate_dataset(15, 2, seed=5, **rules)
     found = certify_dataset(dataset, "mix:uniform=1", logs=2, truth_learners=50, estimators="mis")
     assert (found.behaviour, found.dynamics, found.seed) == ("uniform", "bkt", 6)
-    assert (found.num_learners, found.episodes_per_learner) == (60, 2)
-    expected = ope.evaluate(alsim.generate_dataset(60, 2, seed=7, **rules), "uniform", estimators="mis")
+    assert (found.num_learners, found.episodes_per_learner) == (15, 2)
+    expected = ope.evaluate(alsim.generate_dataset(15, 2, seed=7, **rules), "uniform", estimators="mis")
     assert found.estimates["mix:uniform=1"]["mis"].value[1] == expected.estimators["mis"].value
 
 
@@ -273,8 +280,9 @@ def test_the_result_does_not_depend_on_the_number_of_processes():
 
 
 def test_logs_are_the_same_in_any_order_and_by_target(monkeypatch):
-    options = {"num_learners": 30, "logs": 3, "truth_learners": 50, "config": SHORT}
+    options = {"num_learners": 12, "logs": 3, "truth_learners": 20, "config": SHORT}
     together = certify(BEHAVIOUR, [NEAR, "softmax"], **options)
+    assert max(map(len, str(together).splitlines())) <= 80
     run_parts = alsim.evaluation.ope.certificate.run_parts
     monkeypatch.setattr("alsim.evaluation.ope.certificate.run_parts", lambda *a: reversed([*run_parts(*a)]))
     monkeypatch.setattr("alsim.evaluation.ope.certificate_runs.MOST_BYTES", 1)  # one pass per target
@@ -339,6 +347,7 @@ def test_datasets_whose_rules_are_unknown(monkeypatch):
         certify_dataset(dataset, NEAR)
 
 
+@pytest.mark.compiled
 def test_unknown_names_in_a_certificate(certificate):
     with pytest.raises(AlsimError, match="estimator must be one of 'pdis'.*got 'dr'"):
         certificate.score(NEAR, "dr")

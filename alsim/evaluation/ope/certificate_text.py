@@ -34,7 +34,7 @@ def certificate_text(report: Report) -> str:
         size += f" with {report['episodes_per_learner']:,} episodes each"
     lines = _wrapped(
         f"{counted(report['logs'], 'log')} of {_short(report['behaviour'])}, {size}, {report['dynamics']} dynamics, "
-        f"first seed {report['seed']}"
+        f"seed {report['seed']}"
     )
     for target, entry in report["targets"].items():
         truth = entry["truth"]
