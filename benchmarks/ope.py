@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,8 +37,6 @@ LOGS, MORE = 20, 10
 SEED = 18
 FEW = 300
 """Learners of the studies of short logs, whose weights are within the budget all the same."""
-SAVED_EVERY = 10
-"""Logs after which partial results are written."""
 RULES = "epsilon-greedy:rules:"
 SHOWN = ("pdis", "snpdis", "dr", "wdr", "mis", "window", "fqe")
 """Estimators of the figure and of the tables by pair."""
@@ -68,13 +66,13 @@ STUDIES = (
     Study("epsilon-greedy:zpd:0.3", ("epsilon-greedy:zpd:0.2", "epsilon-greedy:weakest:0.3"), 2000),
     Study("zpd", ("zpd:0.6",), 2000),
     UNIFORM,
+    FIRST,
     Study(f"{RULES}0.2", (f"{RULES}0.1", f"{RULES}0.25"), 8000),
     Study("softmax", ("softmax:0.2", "igw"), 1000, 10_000),
     Study(f"{RULES}0.2", (f"{RULES}0.18",), FEW),
     Study(f"{RULES}0.2", (f"{RULES}0.15",), FEW, dynamics="bkt"),
-    FIRST,
 )
-"""All studies, in the order of the measurement: the longest is the last."""
+"""All studies, in the order of the measurement."""
 
 
 # ── measurement ──────────────────────────────────────────────────────────────────────────────────
@@ -122,29 +120,30 @@ class Kept:
                 stream.write(json.dumps([_label(study), part, plain]) + "\n")
 
 
-def measure(study: Study, logs: int, processes: int, kept: Kept) -> Iterator[dict[str, Any]]:
-    """Yield the certificate of a study as JSON: after every SAVED_EVERY logs, and at the end."""
+def measure(study: Study, logs: int, processes: int, kept: Kept) -> dict[str, Any]:
+    """Return the certificate of a study as JSON."""
     plan, began = plan_of(study, logs), time.perf_counter()
-    parts = parts_of(plan)
-    results = {part: result for part, result in kept.of(study).items() if part in parts}
-    for part, result in run_parts(plan, [part for part in parts if part not in results], processes):
+    results = {part: result for part, result in kept.of(study).items() if part in parts_of(plan)}
+    for part, result in run_parts(plan, [part for part in parts_of(plan) if part not in results], processes):
         results[part] = result
         kept.add(study, part, result)
-        done = sum(part.target is None for part in results)
-        has_truths = all(part in results for part in parts if part.target is not None)
-        if has_truths and done > 1 and done % SAVED_EVERY == 0 and done < plan.logs:
-            yield certificate_of(plan, results).to_dict()
     print(f"{_label(study)}: {plan.logs} logs, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    yield certificate_of(plan, results).to_dict()
+    return certificate_of(plan, results).to_dict()
 
 
-def measure_all(logs: int, processes: int, kept: Kept) -> None:
-    """Measure all studies, and write their certificates, also unfinished ones, as soon as they are there."""
-    found: list[dict[str, Any]] = []
-    for study in STUDIES:
-        for certificate in measure(study, logs, processes, kept):
-            RESULTS.write_text(json.dumps([*found, certificate], indent=1) + "\n", encoding="utf-8")
-        found.append(certificate)
+def unfinished(study: Study, logs: int, kept: Kept) -> dict[str, Any] | None:
+    """Return the certificate of the finished logs of a study; None if there are fewer than two."""
+    plan, results = plan_of(study, logs), kept.of(study)
+    has_truths = all(part in results for part in parts_of(plan) if part.target is not None)
+    if not has_truths or sum(part.target is None for part in results) < 2:
+        return None
+    return certificate_of(plan, results).to_dict()
+
+
+def write_results(found: Iterable[dict[str, Any] | None]) -> None:
+    """Write certificates to the file of results."""
+    text = json.dumps([one for one in found if one is not None], indent=1)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 def _label(study: Study) -> str:
@@ -184,9 +183,23 @@ def _short(policy: str) -> str:
     return policy
 
 
+def certificate_for(results: list[dict[str, Any]], study: Study) -> dict[str, Any]:
+    """Return the certificate of a study."""
+    for one in results:
+        if (one["behaviour"], tuple(one["targets"]), one["dynamics"]) == (
+            study.behaviour,
+            study.targets,
+            study.dynamics,
+        ):
+            if one["learners"] == study.learners:
+                return one
+    raise ValueError(f"the results have no certificate of {_label(study)}: measure it")
+
+
 def pairs_of(results: list[dict[str, Any]]) -> list[Pair]:
     """Return all pairs, that of the first study first."""
-    ordered = [*results[-1:], *results[:-1]]
+    first = certificate_for(results, FIRST)
+    ordered = [first, *(one for one in results if one is not first)]
     return [Pair(certificate, target) for certificate in ordered for target in certificate["targets"]]
 
 
@@ -261,7 +274,7 @@ def ranks(results: list[dict[str, Any]]) -> str:
 
 def claims(results: list[dict[str, Any]]) -> list[Row]:
     """Return the claims of the documentation with their targets."""
-    first, uniform = results[STUDIES.index(FIRST)], results[STUDIES.index(UNIFORM)]
+    first, uniform = certificate_for(results, FIRST), certificate_for(results, UNIFORM)
     dr = first["targets"][f"{RULES}0.15"]["estimators"]["dr"]
     mis = {target: _size(entry, "mis") for target, entry in uniform["targets"].items()}
     worst = max(mis, key=lambda target: mis[target])
@@ -335,13 +348,19 @@ def draw(results: list[dict[str, Any]]) -> Figure:
 def main() -> None:
     """Measure, and update page and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", action="store_true", help="update page and figure only")
+    parser.add_argument("--page", action="store_true", help="update page and figure only; with --resume, from its file")
     parser.add_argument("--logs", type=int, default=LOGS, help=f"logs per pair; the first has {MORE} times as many")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="number of processes")
     parser.add_argument("--resume", type=Path, help="file with finished parts: continue from it, and add to it")
     options = parser.parse_args()
+    kept = Kept(options.resume)
     if not options.page:
-        measure_all(options.logs, options.processes, Kept(options.resume))
+        found: list[dict[str, Any]] = []
+        for study in STUDIES:
+            found.append(measure(study, options.logs, options.processes, kept))
+            write_results(found)
+    elif options.resume is not None:
+        write_results(unfinished(study, options.logs, kept) for study in STUDIES)
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     PAGE.write_text(page_of(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     draw(results).savefig(PICTURE)
