@@ -185,14 +185,10 @@ def _short(policy: str) -> str:
 
 def certificate_for(results: list[dict[str, Any]], study: Study) -> dict[str, Any]:
     """Return the certificate of a study."""
+    wanted = study.behaviour, study.targets, study.dynamics, study.learners
     for one in results:
-        if (one["behaviour"], tuple(one["targets"]), one["dynamics"]) == (
-            study.behaviour,
-            study.targets,
-            study.dynamics,
-        ):
-            if one["learners"] == study.learners:
-                return one
+        if (one["behaviour"], tuple(one["targets"]), one["dynamics"], one["learners"]) == wanted:
+            return one
     raise ValueError(f"the results have no certificate of {_label(study)}: measure it")
 
 
