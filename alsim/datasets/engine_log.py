@@ -104,10 +104,15 @@ class EngineLog:
         names = {Path(entry["path"]).stem: self.path / entry["path"] for entry in self.manifest["files"]}
         return Catalogue.read(names["catalogue"], names["skills"], inside=self.path)
 
+    @property
+    def has_model(self) -> bool:
+        """True if the dataset has the student model of the engine."""
+        return any(entry["path"] == MODEL for entry in self.manifest["files"])
+
     @cached_property
     def model(self) -> EngineModel:
         """Student model of the engine. Raises DatasetError if the dataset does not have it."""
-        if not any(entry["path"] == MODEL for entry in self.manifest["files"]):
+        if not self.has_model:
             raise DatasetError(
                 f"{self.path} has no student model, because its parameters have names of students: export the log with "
                 "names=True (--names)"

@@ -1,0 +1,313 @@
+"""Logs of episodes from the export of an engine for real students."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from alsim.datasets.engine_log import EngineLog
+from alsim.datasets.engine_replay import Shown
+from alsim.datasets.manifest import DatasetError
+from alsim.datasets.tables import numpy_column
+from alsim.engine.recommenders import Recommender, make_recommender
+from alsim.errors import AlsimError, did_you_mean
+from alsim.evaluation.ope.engine_features import NUM_ITEM, ItemFeatures, student_clusters, student_features
+from alsim.evaluation.ope.engine_sessions import Sessions, rewards_of
+from alsim.evaluation.ope.episodes import EpisodeLog, Features, Pooled, Steps, Warned
+from alsim.evaluation.ope.recommendation import LARGEST_UNSUPPORTED
+from alsim.types import Bools, Doubles, Longs, describe
+
+UNIFORM = "uniform"
+"""Target under which each candidate of a decision is equally likely."""
+TARGETS = ("guide", "alosi", UNIFORM)
+"""Names of targets."""
+POSSIBLE = "'guide', 'alosi', 'uniform', or a recommender of yours that computes the propensities of all candidates"
+AGREEMENT = 1e-9
+"""Largest difference of recomputed propensities from logged ones, for the same policy."""
+LEAST_PRODUCT = 1e-250
+"""Smallest product of propensities that is not rescaled."""
+LARGEST_RATIO = 1e300
+"""Largest ratio of such products."""
+
+
+class EngineEpisodes(EpisodeLog):
+    """Sessions in the log of an engine, and the probabilities of a target policy there.
+
+    log      EngineLog
+    target   "guide", "alosi", or another recommender that computes the propensities of all candidates: a class, an
+             object or "module:Class"; or "uniform", under which each candidate of a decision is equally likely
+    reward   column with the reward of an interaction: "reward", the change of the estimated mastery; "correct",
+             "credit", "response_time" or "satisfaction"
+    missing  reward of interactions without a value in this column, such as 0; None: there must be none
+
+    An episode is a session, and the independent unit is the student. A step is an interaction. The items that were
+    recommended between the previous interaction of the session and this one are one action: its probability is the
+    product of the propensities of all these items, each given the items above. It is 1 without a recommendation. So
+    nothing is assumed on how students choose among items or leave them, only that they do so alike under both policies.
+    Items that were recommended after the last interaction change no reward and are left out; a session without
+    interactions has one step with the reward 0. Questions of quizzes have the probability 1 under both policies.
+
+    The propensities of the log are read; those of the target come from a replay with the student model and the
+    catalogue of the dataset.
+
+    Raises AlsimError for a log without recommendations, an unknown column, missing values, and a target without
+    probabilities; DatasetError for a damaged log, and for one without student model, which only "uniform" does without.
+    """
+
+    def __init__(self, log: EngineLog, target: Any, *, reward: str = "reward", missing: float | None = None) -> None:
+        if not isinstance(log, EngineLog):
+            raise AlsimError(f"log must be an EngineLog; got {describe(log)}: open the export with load_log")
+        self._log, self._recommender = log, _recommender(log, target)
+        self.target = UNIFORM if self._recommender is None else self._recommender.name
+        self._sessions = sessions = Sessions.of_log(log)
+        self._rewards = rewards_of(log, sessions, reward, missing)
+        if not log.is_shown.any():
+            raise AlsimError(f"{log!r} has no recommendations, so every policy has the same value there: log some")
+        self._policy = log.events.column("policy").to_numpy()
+        self.behaviour = ", ".join(sorted(set(self._policy[log.is_shown].tolist())))
+        self._logged = _logged(log, sessions.rows)
+        self._has_features = self._recommender is not None or log.has_model
+        self._read()
+        self.steps = self._steps()
+        self.warnings = tuple(self._warnings())
+
+    @property
+    def transitions(self) -> int:
+        """Number of interactions."""
+        return len(self._log)
+
+    def features(self) -> Features | None:
+        """Return the features for fitted Q evaluation; None without a student model.
+
+        They are those of the student and of the first item that was recommended since the last interaction.
+        """
+        return self._features if self._has_features else None
+
+    def pooled(self) -> Pooled:
+        """Return clusters by mean mastery, number of ready skills, and whether items were recommended."""
+        groups = student_clusters(
+            self._mastery.reshape(-1, self._mastery.shape[2]), self._ready(), self._decided.reshape(-1)
+        )
+        return Pooled(self.steps.behaviour, self.steps.target, groups.reshape(self._decided.shape))
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+    def _read(self) -> None:
+        """Read mastery, the probabilities of the target, and features."""
+        log, sessions = self._log, self._sessions
+        place, rows = sessions.place, sessions.rows
+        self._mastery = sessions.by_step(log.obs, numpy_column(log.episodes, "final_obs"))
+        self._decided: Bools = np.zeros(place.shape, np.bool_)
+        self._decided[place.episode, place.step] = True
+        key = place.episode * place.shape[1] + place.step
+        self._is_first: Bools = np.zeros(len(key), np.bool_)
+        self._is_first[np.unique(key, return_index=True)[1]] = True
+        self._items: Longs = numpy_column(log.events, "item").astype(np.int64)[rows]
+        self._odds = np.full(len(rows), np.nan)
+        self._wrong, self._checked = 0, 0
+        self._lost: list[Doubles] = []
+        if self._recommender is None:
+            self._odds = 1.0 / _num_candidates(log, rows)
+        if self._has_features:
+            self._read_features()
+
+    def _read_features(self) -> None:
+        """Replay the log: write the probabilities of a recommender and the features, and check the propensities."""
+        threshold, items = self._log.manifest["engine"]["threshold"], ItemFeatures(self._log.catalogue)
+        mastery = self._mastery.reshape(-1, self._mastery.shape[2])
+        state = student_features(mastery.astype(np.float64), self._ready(), threshold, self._decided.reshape(-1))
+        state = state.reshape(*self._decided.shape, -1)
+        none = np.zeros((*state.shape[:2], NUM_ITEM), np.float32)
+        taken, expected = (np.concatenate([state, none], axis=2) for _ in range(2))
+        place, rows, size = self._sessions.place, self._sessions.rows, state.shape[2]
+        for shown in self._log.replay.shown(rows):
+            number = np.searchsorted(rows, shown.rows)
+            odds, is_known = self._target_odds(shown, number)
+            first = np.flatnonzero(self._is_first[number])
+            if len(first) == 0:
+                continue
+            found, s = place.episode[number[first]], shown.situation
+            at = found, place.step[number[first]]
+            ready = s.ready[first]
+            decided = np.ones(len(first), np.bool_)
+            taken[(*at, slice(size))] = expected[(*at, slice(size))] = student_features(
+                s.mastery[first], ready, threshold, decided
+            )
+            known = is_known[first, np.newaxis]
+            chosen = self._items[number[first]]
+            taken[(*at, slice(size, None))] = items.taken(chosen, s.mastery[first], ready) * known
+            expected[(*at, slice(size, None))] = items.expected(odds[first], s.mastery[first], ready) * known
+        self._features = Features(taken, expected)
+
+    def _target_odds(self, shown: Shown, number: Longs) -> tuple[Doubles, Bools]:
+        """Return the probabilities of all items under the target, (m, I), and whether they are known; note those shown.
+
+        number  places of the items among `Sessions.rows`, (m,)
+        """
+        known = np.ones(len(number), np.bool_)
+        is_own, items = self._log.is_own[shown.rows], self._items[number]
+        if self._recommender is not None:
+            odds = shown.propensities(self._recommender)
+            self._odds[number] = np.where(items >= 0, odds[np.arange(len(items)), items], 0.0)
+        else:
+            odds, known = np.zeros((len(number), len(self._log.catalogue))), is_own
+        own = np.flatnonzero(is_own)
+        for recommender, some in self._by_recommender(shown, own):
+            part = shown.part(some)
+            if self._recommender is None:
+                odds[some] = _uniform(recommender, part)
+            if not _has_shares(recommender):
+                continue
+            is_same = self._recommender is not None and recommender.name == self._recommender.name
+            logged = odds[some] if is_same else part.propensities(recommender)
+            chosen = logged[np.arange(len(some)), items[some]]
+            self._checked += len(some)
+            self._wrong += int((np.abs(chosen - self._logged[number[some]]) > AGREEMENT).sum())
+            first = np.flatnonzero(self._is_first[number[some]])
+            self._lost.append((odds[some[first]] * (logged[first] == 0)).sum(axis=1))
+        return odds, known
+
+    def _by_recommender(self, shown: Shown, some: Longs) -> Iterator[tuple[Recommender, Longs]]:
+        """Yield the recommenders that showed some of m items, each with the numbers of its items."""
+        names = self._policy[shown.rows[some]]
+        for name in sorted(set(names.tolist())):
+            if (recommender := self._known(name)) is not None:
+                yield recommender, some[names == name]
+
+    def _known(self, policy: str) -> Recommender | None:
+        """Return the recommender with a name in the log; None if it is unknown here."""
+        try:
+            return self._log.recommender(policy)
+        except (AlsimError, OSError, TypeError, ValueError):
+            return None
+
+    def _ready(self) -> Bools:
+        """Return the skills that students are ready for at all steps, (n * T, K)."""
+        mastery = self._mastery.reshape(-1, self._mastery.shape[2]).astype(np.float64)
+        return self._log.catalogue.graph.ready(mastery, self._log.manifest["engine"]["threshold"])
+
+    def _steps(self) -> Steps:
+        """Return the arrays of the estimators."""
+        sessions = self._sessions
+        behaviour, target = products(sessions, self._logged, self._odds)
+        rewards = sessions.by_step(self._rewards, np.zeros(len(sessions.student)))
+        return Steps(rewards, behaviour, target, sessions.lengths, sessions.student)
+
+    # ── warnings ────────────────────────────────────────────────────────────────────────────────
+
+    def _warnings(self) -> Iterator[Warned]:
+        """Yield what a reader should know about this log."""
+        rows = self._sessions.rows
+        others = int((~self._log.is_own[rows]).sum())
+        if others and self._recommender is not None:
+            yield Warned(
+                "other-engine",
+                f"{others:,} of {len(rows):,} recommended items were chosen with another catalogue or student model "
+                "than those of the dataset, with which the target is computed everywhere",
+            )
+        if self._wrong:
+            yield Warned(
+                "not-replayed",
+                f"a replay does not give the logged propensities of {self._wrong:,} of {self._checked:,} recommended "
+                "items, so the probabilities of the target may be wrong too: events may be missing in the log",
+            )
+        lost = float(np.concatenate(self._lost).mean()) if self._lost else 0.0
+        if lost > LARGEST_UNSUPPORTED:
+            yield Warned(
+                "deterministic",
+                f"of the first items that {self.target} would recommend, the policy of the log never recommends "
+                f"{lost:.0%} in the same situation, so the log does not tell what they do: let the engine use a policy "
+                "that explores",
+            )
+        names = sorted(set(self._policy[rows].tolist()))
+        known = [recommender for name in names if (recommender := self._known(name)) is not None]
+        if dependent := [recommender.name for recommender in known if recommender.observes]:
+            yield Warned(
+                "dependent-students",
+                f"the policy {dependent[0]} learns from all students together, so they are not independent, and "
+                "standard errors may be too small",
+            )
+
+
+def products(sessions: Sessions, behaviour: Doubles, target: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the probabilities of what was recommended before each step under two policies, (n, T) each.
+
+    behaviour, target  propensity of each item, given those above, (D,)
+
+    The product of very many propensities is smaller than any float64; only its ratio is kept then.
+    """
+    place = sessions.place
+    at = place.episode, place.step
+    found, wanted, ratio = (np.ones(place.shape) for _ in range(3))
+    with np.errstate(under="ignore", over="ignore"):
+        for array, values in ((found, behaviour), (wanted, target), (ratio, target / behaviour)):
+            np.multiply.at(array, at, values)
+    ratio = np.minimum(ratio, LARGEST_RATIO)
+    is_small = found < LEAST_PRODUCT
+    found = np.where(is_small, 1.0 / np.maximum(ratio, 1.0), found)
+    return found, np.where(is_small, np.minimum(ratio, 1.0), wanted)
+
+
+def _recommender(log: EngineLog, target: Any) -> Recommender | None:
+    """Return the recommender of a target, None for the uniform one. Raises AlsimError for others."""
+    if isinstance(target, str) and target == UNIFORM:
+        return None
+    try:
+        found = make_recommender(target, log.catalogue)
+    except AlsimError as error:
+        if isinstance(target, str) and ":" in target:
+            raise AlsimError(f"the target {target!r:.100} is not possible: {error}") from None
+        cure = did_you_mean(target, TARGETS) if isinstance(target, str) else ""
+        raise AlsimError(
+            f"there is no target {describe(target)!r:.100} for the log of an engine{cure or f'; expected {POSSIBLE}'}"
+        ) from None
+    if not _has_shares(found):
+        raise AlsimError(
+            f"the target {found.name!r} does not compute the propensities of all candidates; expected {POSSIBLE}"
+        )
+    return found
+
+
+def _has_shares(recommender: Recommender) -> bool:
+    """Return whether a recommender computes the propensities of all candidates."""
+    return type(recommender).shares is not Recommender.shares
+
+
+def _logged(log: EngineLog, rows: Longs) -> Doubles:
+    """Return the propensities of some events. Raises DatasetError unless they are probabilities above 0."""
+    found: Doubles = log.events.column("propensity").take(rows).to_numpy()
+    if (wrong := ~((found > 0) & (found <= 1 + AGREEMENT))).any():
+        k = int(wrong.argmax())
+        raise DatasetError(
+            f"{log.path} is damaged: the propensity of row {rows[k]} of its events is {found[k]:g}, and not in (0, 1]; "
+            "restore the dataset, or export the log again"
+        )
+    return found
+
+
+def _num_candidates(log: EngineLog, rows: Longs) -> Doubles:
+    """Return the numbers of candidates of some events. Raises DatasetError for missing ones."""
+    found = log.events.column("candidates").take(rows).fill_null(0).to_numpy().astype(np.float64)
+    if (found < 1).any():
+        raise DatasetError(
+            f"{log.path} is damaged: row {rows[int((found < 1).argmax())]} of its events has no number of candidates; "
+            "restore the dataset, or export the log again"
+        )
+    return found
+
+
+def _uniform(recommender: Recommender, shown: Shown) -> Doubles:
+    """Return the same probability for all candidates of a recommender, (m, I)."""
+    ready, place = np.unique(shown.situation.ready, axis=0, return_inverse=True)
+    is_candidate = np.zeros((len(ready), len(recommender.catalogue)))
+    for row, skills in zip(is_candidate, ready, strict=True):
+        row[recommender.candidates(skills)] = 1
+    found = is_candidate[place.reshape(-1)]
+    for above in shown.above.T:
+        found[np.flatnonzero(above >= 0), above[above >= 0]] = 0
+    return found / np.maximum(found.sum(axis=1, keepdims=True), 1)
+
+
+__all__ = ["AGREEMENT", "TARGETS", "UNIFORM", "EngineEpisodes", "products"]

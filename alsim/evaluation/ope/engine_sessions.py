@@ -1,0 +1,104 @@
+"""Sessions in the log of an engine: places of interactions and of recommendations, and rewards."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from alsim.datasets.engine_log import EngineLog
+from alsim.datasets.manifest import DatasetError
+from alsim.datasets.tables import numpy_column
+from alsim.engine.events import ANSWERED, STUDIED
+from alsim.errors import AlsimError, did_you_mean
+from alsim.evaluation.ope.episodes import Place
+from alsim.types import Bools, Doubles, Longs, describe
+
+REWARDS = ("reward", "correct", "credit", "response_time", "satisfaction")
+"""Columns that may be rewards."""
+
+
+class Sessions(NamedTuple):
+    """Sessions as episodes: n sessions, E events, M interactions, D items that recommendations showed.
+
+    A session without interactions is an episode of one step with the reward 0, since recommendations may be its cause.
+    """
+
+    student: Longs
+    """Number of the student of each session, (n,)."""
+    interactions: Longs
+    """Number of interactions of each session, (n,)."""
+    is_step: Bools
+    """True for the events that are interactions, (E,)."""
+    rows: Longs
+    """Events in which an item was recommended before an interaction, or in a session without interactions, (D,)."""
+    place: Place
+    """Session and step of each of these rows: that of the next interaction."""
+
+    @classmethod
+    def of_log(cls, log: EngineLog) -> Self:
+        """Return the sessions of a log. Raises AlsimError if it has none, and DatasetError if its tables disagree."""
+        if log.episodes.num_rows == 0:
+            raise AlsimError(f"{log!r} has no sessions: evaluate a log of students who used the engine")
+        student = numpy_column(log.episodes, "learner_id").astype(np.int64)
+        total = numpy_column(log.episodes, "total_steps").astype(np.int64)
+        keys = np.stack([numpy_column(log.events, name) for name in ("learner_id", "episode")])
+        is_first = np.append(True, (np.diff(keys) != 0).any(axis=0))[: keys.shape[1]]
+        block = np.cumsum(is_first) - 1
+        is_step = pc.is_in(log.events.column("event"), pa.array([ANSWERED, STUDIED])).to_numpy()
+        own = np.stack([student, numpy_column(log.episodes, "episode")])
+        if not np.array_equal(keys[:, is_first], own) or not np.array_equal(
+            np.bincount(block, is_step, len(total)).astype(np.int64), total
+        ):
+            raise DatasetError(
+                f"{log.path} is damaged: its events and its episodes disagree; restore the dataset, or export the log "
+                "again"
+            )
+        before = np.cumsum(is_step) - is_step
+        step = before - before[is_first][block]
+        rows = np.flatnonzero(log.is_shown & (step < np.maximum(total, 1)[block]))
+        lengths = np.maximum(total, 1)
+        return cls(student, total, is_step, rows, Place(block[rows], step[rows], (len(total), int(lengths.max()))))
+
+    @property
+    def lengths(self) -> Longs:
+        """Number of steps of each session as an episode, (n,)."""
+        return np.maximum(self.interactions, 1)
+
+    def by_step(self, values: Any, others: Any) -> Any:
+        """Return values of interactions (M, ...) by step of all sessions, which have others (n, ...) if without any."""
+        place = Place.of_lengths(self.lengths)
+        is_real = self.interactions[place.episode] > 0
+        found = np.empty((len(is_real), *values.shape[1:]), values.dtype)
+        found[is_real], found[~is_real] = values, others[self.interactions == 0]
+        return place.padded(found)
+
+
+def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float | None) -> Doubles:
+    """Return the reward of each interaction, (M,).
+
+    reward   one of REWARDS
+    missing  reward of interactions without a value; None: there must be none
+
+    Raises AlsimError for another column, for missing values, and for values that are not finite.
+    """
+    if reward not in REWARDS:
+        cure = did_you_mean(str(reward), REWARDS) or f"; expected one of {', '.join(REWARDS)}"
+        raise AlsimError(f"the log of an engine has no reward {describe(reward)}{cure}")
+    if missing is not None and (
+        isinstance(missing, bool) or not isinstance(missing, int | float) or not np.isfinite(missing)
+    ):
+        raise AlsimError(f"missing must be a finite number or None; got {describe(missing)}: pass 0, for example")
+    table, rows = (log.transitions, None) if reward == "reward" else (log.events, np.flatnonzero(sessions.is_step))
+    column = table.column(reward).cast(pa.float64())
+    values = (column if rows is None else column.take(rows)).to_numpy()
+    is_missing = np.isnan(values)
+    if is_missing.any() and (missing is None or is_missing.all()):
+        cure = "choose another column" if is_missing.all() else "pass missing=0 to count them as 0, or another number"
+        raise AlsimError(f"{int(is_missing.sum()):,} of {len(values):,} interactions have no {reward!r}: {cure}")
+    return np.where(is_missing, 0.0 if missing is None else missing, values)
+
+
+__all__ = ["REWARDS", "Sessions", "rewards_of"]
