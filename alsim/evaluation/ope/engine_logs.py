@@ -16,7 +16,6 @@ from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.ope.engine_features import NUM_ITEM, ItemFeatures, student_clusters, student_features
 from alsim.evaluation.ope.engine_sessions import Sessions, rewards_of
 from alsim.evaluation.ope.episodes import EpisodeLog, Features, Pooled, Steps, Warned
-from alsim.evaluation.ope.recommendation import LARGEST_UNSUPPORTED
 from alsim.types import Bools, Doubles, Longs, describe
 
 UNIFORM = "uniform"
@@ -71,6 +70,7 @@ class EngineEpisodes(EpisodeLog):
         self._has_features = self._recommender is not None or log.has_model
         self._read()
         self.steps = self._steps()
+        self.unsupported = self._lost / float(sessions.lengths.sum())
         self.warnings = tuple(self._warnings())
 
     @property
@@ -107,7 +107,7 @@ class EngineEpisodes(EpisodeLog):
         self._items: Longs = numpy_column(log.events, "item").astype(np.int64)[rows]
         self._odds = np.full(len(rows), np.nan)
         self._wrong, self._checked = 0, 0
-        self._lost: list[Doubles] = []
+        self._lost = 0.0
         if self._recommender is None:
             self._odds = 1.0 / _num_candidates(log, rows)
         if self._has_features:
@@ -166,7 +166,7 @@ class EngineEpisodes(EpisodeLog):
             self._checked += len(some)
             self._wrong += int((np.abs(chosen - self._logged[number[some]]) > AGREEMENT).sum())
             first = np.flatnonzero(self._is_first[number[some]])
-            self._lost.append((odds[some[first]] * (logged[first] == 0)).sum(axis=1))
+            self._lost += float((odds[some[first]] * (logged[first] == 0)).sum())
         return odds, known
 
     def _by_recommender(self, shown: Shown, some: Longs) -> Iterator[tuple[Recommender, Longs]]:
@@ -212,14 +212,6 @@ class EngineEpisodes(EpisodeLog):
                 "not-replayed",
                 f"a replay does not give the logged propensities of {self._wrong:,} of {self._checked:,} recommended "
                 "items, so the probabilities of the target may be wrong too: events may be missing in the log",
-            )
-        lost = float(np.concatenate(self._lost).mean()) if self._lost else 0.0
-        if lost > LARGEST_UNSUPPORTED:
-            yield Warned(
-                "deterministic",
-                f"of the first items that {self.target} would recommend, the policy of the log never recommends "
-                f"{lost:.0%} in the same situation, so the log does not tell what they do: let the engine use a policy "
-                "that explores",
             )
         names = sorted(set(self._policy[rows].tolist()))
         known = [recommender for name in names if (recommender := self._known(name)) is not None]
@@ -277,7 +269,7 @@ def _has_shares(recommender: Recommender) -> bool:
 
 def _logged(log: EngineLog, rows: Longs) -> Doubles:
     """Return the propensities of some events. Raises DatasetError unless they are probabilities above 0."""
-    found: Doubles = log.events.column("propensity").take(rows).to_numpy()
+    found = np.asarray(log.events.column("propensity").take(rows).to_numpy(), np.float64)
     if (wrong := ~((found > 0) & (found <= 1 + AGREEMENT))).any():
         k = int(wrong.argmax())
         raise DatasetError(
@@ -289,7 +281,7 @@ def _logged(log: EngineLog, rows: Longs) -> Doubles:
 
 def _num_candidates(log: EngineLog, rows: Longs) -> Doubles:
     """Return the numbers of candidates of some events. Raises DatasetError for missing ones."""
-    found = log.events.column("candidates").take(rows).fill_null(0).to_numpy().astype(np.float64)
+    found = np.asarray(log.events.column("candidates").take(rows).fill_null(0).to_numpy(), np.float64)
     if (found < 1).any():
         raise DatasetError(
             f"{log.path} is damaged: row {rows[int((found < 1).argmax())]} of its events has no number of candidates; "
@@ -307,7 +299,7 @@ def _uniform(recommender: Recommender, shown: Shown) -> Doubles:
     found = is_candidate[place.reshape(-1)]
     for above in shown.above.T:
         found[np.flatnonzero(above >= 0), above[above >= 0]] = 0
-    return found / np.maximum(found.sum(axis=1, keepdims=True), 1)
+    return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1))
 
 
 __all__ = ["AGREEMENT", "TARGETS", "UNIFORM", "EngineEpisodes", "products"]

@@ -89,6 +89,8 @@ class EpisodeLog(ABC):
     behaviour: str
     """Name of the policy of the log; several are separated by commas."""
     steps: Steps
+    unsupported: float = 0.0
+    """Share of the actions of the target that are known to have no support; the diagnosis may estimate more."""
     warnings: Sequence[Warned] = ()
     """What the reader of an estimate should know about this log."""
 

@@ -86,6 +86,7 @@ def evaluate_log(
     """Compute the estimates of a log, and recommend one, see `alsim.evaluation.ope.evaluate`."""
     names, steps = checked_estimators(estimators), log.steps
     diagnosis = diagnose(steps.behaviour, steps.target, steps.lengths, learners=steps.units)
+    diagnosis = diagnosis._replace(unsupported_share=max(diagnosis.unsupported_share, log.unsupported))
     calls = _calls(log, gamma, confidence, read_refit(refit, confidence), seed)
     found, warnings = dict[str, Estimate](), [*log.warnings]
     for name in names:
