@@ -3,17 +3,21 @@
 from alsim.evaluation.ope.bandit import dm, dros, ips, sndr, snips, switch
 from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
 from alsim.evaluation.ope.estimate import Estimate
+from alsim.evaluation.ope.evaluation import ESTIMATORS, Evaluation
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
 from alsim.evaluation.ope.intervals import ClippingBias, bernstein, bootstrap, clipping_bias, hoeffding
 from alsim.evaluation.ope.marginalised import mis
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
+from alsim.evaluation.ope.sources import evaluate
 from alsim.evaluation.ope.tuning import slope
 
 __all__ = [
+    "ESTIMATORS",
     "ActionValues",
     "ClippingBias",
     "Diagnosis",
     "Estimate",
+    "Evaluation",
     "bernstein",
     "bootstrap",
     "clipping_bias",
@@ -21,6 +25,7 @@ __all__ = [
     "dm",
     "dr",
     "dros",
+    "evaluate",
     "fitted_q",
     "fqe",
     "hoeffding",
