@@ -32,10 +32,13 @@ def student_features(mastery: Doubles, ready: Bools, threshold: float, decided: 
     return np.stack(columns, axis=1).astype(f32)
 
 
-def student_clusters(mastery: Floats, ready: Bools, decided: Bools) -> Longs:
-    """Return the cluster of m students, (m,): by mean mastery, ready skills, and whether items were recommended."""
+def student_clusters(mastery: Floats, ready: Bools, kinds: Longs) -> Longs:
+    """Return the cluster of m students, (m,): by mean mastery, number of ready skills, and the kind of what was last.
+
+    kinds  (m,) integers in [0, 3)
+    """
     values = np.stack([mastery.mean(axis=1), ready.sum(axis=1)], axis=1).astype(f32)
-    return np.asarray(clusters(values, BINS) * 2 + decided)
+    return np.asarray(clusters(values, BINS) * 3 + kinds)
 
 
 class ItemFeatures:

@@ -14,7 +14,7 @@ from alsim.datasets.tables import numpy_column
 from alsim.engine.recommenders import Recommender, make_recommender
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.ope.engine_features import NUM_ITEM, ItemFeatures, student_clusters, student_features
-from alsim.evaluation.ope.engine_sessions import Sessions, rewards_of
+from alsim.evaluation.ope.engine_sessions import Sessions, kinds_before, rewards_of
 from alsim.evaluation.ope.episodes import EpisodeLog, Features, Pooled, Steps, Warned
 from alsim.types import Bools, Doubles, Longs, describe
 
@@ -86,11 +86,10 @@ class EngineEpisodes(EpisodeLog):
         return self._features if self._has_features else None
 
     def pooled(self) -> Pooled:
-        """Return clusters by mean mastery, number of ready skills, and whether items were recommended."""
-        groups = student_clusters(
-            self._mastery.reshape(-1, self._mastery.shape[2]), self._ready(), self._decided.reshape(-1)
-        )
-        return Pooled(self.steps.behaviour, self.steps.target, groups.reshape(self._decided.shape))
+        """Return clusters by mean mastery, number of ready skills, and kind of the last interaction of the session."""
+        kinds = kinds_before(self._log, self._sessions)
+        groups = student_clusters(self._mastery.reshape(kinds.size, -1), self._ready(), kinds.reshape(-1))
+        return Pooled(self.steps.behaviour, self.steps.target, groups.reshape(kinds.shape))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -253,7 +252,7 @@ def _recommender(log: EngineLog, target: Any) -> Recommender | None:
             raise AlsimError(f"the target {target!r:.100} is not possible: {error}") from None
         cure = did_you_mean(target, TARGETS) if isinstance(target, str) else ""
         raise AlsimError(
-            f"there is no target {describe(target)!r:.100} for the log of an engine{cure or f'; expected {POSSIBLE}'}"
+            f"there is no target {describe(target):.100} for the log of an engine{cure or f'; expected {POSSIBLE}'}"
         ) from None
     if not _has_shares(found):
         raise AlsimError(

@@ -85,8 +85,10 @@ def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float |
     Raises AlsimError for another column, for missing values, and for values that are not finite.
     """
     if reward not in REWARDS:
-        cure = did_you_mean(str(reward), REWARDS) or f"; expected one of {', '.join(REWARDS)}"
-        raise AlsimError(f"the log of an engine has no reward {describe(reward)}{cure}")
+        raise AlsimError(
+            f"the log of an engine has no reward {describe(reward)}{did_you_mean(str(reward), REWARDS)}; expected one of "
+            f"{', '.join(REWARDS)}"
+        )
     if missing is not None and (
         isinstance(missing, bool) or not isinstance(missing, int | float) or not np.isfinite(missing)
     ):
@@ -101,4 +103,13 @@ def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float |
     return np.where(is_missing, 0.0 if missing is None else missing, values)
 
 
-__all__ = ["REWARDS", "Sessions", "rewards_of"]
+def kinds_before(log: EngineLog, sessions: Sessions) -> Longs:
+    """Return the kind of the last interaction of the session before each step, (n, T): 0 none, 1 answer, 2 content."""
+    is_content = log.transitions.column("credit").is_null().to_numpy()
+    own = sessions.by_step(1 + is_content.astype(np.int64), np.zeros(len(sessions.student), np.int64))
+    before = np.zeros_like(own)
+    before[:, 1:] = own[:, :-1]
+    return np.asarray(before)
+
+
+__all__ = ["REWARDS", "Sessions", "kinds_before", "rewards_of"]
