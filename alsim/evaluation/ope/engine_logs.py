@@ -16,6 +16,7 @@ from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.ope.engine_features import NUM_ITEM, ItemFeatures, student_clusters, student_features
 from alsim.evaluation.ope.engine_sessions import Sessions, kinds_before, rewards_of
 from alsim.evaluation.ope.episodes import EpisodeLog, Features, Pooled, Steps, Warned
+from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q
 from alsim.types import Bools, Doubles, Longs, describe
 
 UNIFORM = "uniform"
@@ -45,8 +46,8 @@ class EngineEpisodes(EpisodeLog):
     recommended between the previous interaction of the session and this one are one action: its probability is the
     product of the propensities of all these items, each given the items above. It is 1 without a recommendation. So
     nothing is assumed on how students choose among items or leave them, only that they do so alike under both policies.
-    Items that were recommended after the last interaction change no reward and are left out; a session without
-    interactions has one step with the reward 0. Questions of quizzes have the probability 1 under both policies.
+    Items that were recommended after the last interaction of a session are a step of their own with the reward 0, since
+    the student may have left because of them. Questions of quizzes have the probability 1 under both policies.
 
     The propensities of the log are read; those of the target come from a replay with the student model and the
     catalogue of the dataset.
@@ -79,11 +80,22 @@ class EngineEpisodes(EpisodeLog):
         return len(self._log)
 
     def features(self) -> Features | None:
-        """Return the features for fitted Q evaluation; None without a student model.
+        """Return the features for fitted Q evaluation, those of the student and of the item that was recommended.
 
-        They are those of the student and of the first item that was recommended since the last interaction.
+        None without a student model, and if several items were recommended together: a model of the first one alone is
+        no model of the list.
         """
-        return self._features if self._has_features else None
+        return self._features if self._has_features and self._is_first.all() else None
+
+    def values(self, gamma: float) -> ActionValues | None:
+        """Return predicted values for doubly robust estimators, from the first item that was recommended.
+
+        The weights correct the model, so that it may leave out the other items. None without a student model.
+        """
+        if not self._has_features:
+            return None
+        steps = self.steps
+        return fitted_q(steps.rewards, *self._features, steps.lengths, gamma, learners=steps.units)
 
     def pooled(self) -> Pooled:
         """Return clusters by mean mastery, number of ready skills, and kind of the last interaction of the session."""

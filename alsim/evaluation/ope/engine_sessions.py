@@ -23,7 +23,8 @@ REWARDS = ("reward", "correct", "credit", "response_time", "satisfaction")
 class Sessions(NamedTuple):
     """Sessions as episodes: n sessions, E events, M interactions, D items that recommendations showed.
 
-    A session without interactions is an episode of one step with the reward 0, since recommendations may be its cause.
+    What was recommended after the last interaction of a session is a step of its own, with the reward 0: a student may
+    have left because of it. So a session without interactions has one step.
     """
 
     student: Longs
@@ -32,10 +33,12 @@ class Sessions(NamedTuple):
     """Number of interactions of each session, (n,)."""
     is_step: Bools
     """True for the events that are interactions, (E,)."""
+    lengths: Longs
+    """Number of steps of each session, (n,): the interactions, and one if recommendations follow or none are there."""
     rows: Longs
-    """Events in which an item was recommended before an interaction, or in a session without interactions, (D,)."""
+    """Events in which an item was recommended, (D,)."""
     place: Place
-    """Session and step of each of these rows: that of the next interaction."""
+    """Session and step of each of these rows: that of the next interaction, or the last one."""
 
     @classmethod
     def of_log(cls, log: EngineLog) -> Self:
@@ -58,22 +61,23 @@ class Sessions(NamedTuple):
             )
         before = np.cumsum(is_step) - is_step
         step = before - before[is_first][block]
-        rows = np.flatnonzero(log.is_shown & (step < np.maximum(total, 1)[block]))
+        rows = np.flatnonzero(log.is_shown)
         lengths = np.maximum(total, 1)
-        return cls(student, total, is_step, rows, Place(block[rows], step[rows], (len(total), int(lengths.max()))))
-
-    @property
-    def lengths(self) -> Longs:
-        """Number of steps of each session as an episode, (n,)."""
-        return np.maximum(self.interactions, 1)
+        np.maximum.at(lengths, block[rows], step[rows] + 1)
+        return cls(student, total, is_step, lengths, rows, Place(block[rows], step[rows], _shape(lengths)))
 
     def by_step(self, values: Any, others: Any) -> Any:
-        """Return values of interactions (M, ...) by step of all sessions, which have others (n, ...) if without any."""
+        """Return values of interactions (M, ...) by step, and others (n, ...) for steps without interactions."""
         place = Place.of_lengths(self.lengths)
-        is_real = self.interactions[place.episode] > 0
+        is_real = place.step < self.interactions[place.episode]
         found = np.empty((len(is_real), *values.shape[1:]), values.dtype)
-        found[is_real], found[~is_real] = values, others[self.interactions == 0]
+        found[is_real], found[~is_real] = values, others[self.interactions < self.lengths]
         return place.padded(found)
+
+
+def _shape(lengths: Longs) -> tuple[int, int]:
+    """Return the shape of arrays by session and step."""
+    return len(lengths), int(lengths.max())
 
 
 def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float | None) -> Doubles:
@@ -86,8 +90,8 @@ def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float |
     """
     if reward not in REWARDS:
         raise AlsimError(
-            f"the log of an engine has no reward {describe(reward)}{did_you_mean(str(reward), REWARDS)}; expected one of "
-            f"{', '.join(REWARDS)}"
+            f"the log of an engine has no reward {describe(reward)}{did_you_mean(str(reward), REWARDS)}; expected one "
+            f"of {', '.join(REWARDS)}"
         )
     if missing is not None and (
         isinstance(missing, bool) or not isinstance(missing, int | float) or not np.isfinite(missing)
