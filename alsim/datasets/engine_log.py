@@ -12,62 +12,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from alsim.datasets.engine_export import MODEL, read_kind
+from alsim.datasets.engine_manifest import LogManifest
 from alsim.datasets.engine_replay import Replay, Shown
 from alsim.datasets.engine_schema import COLUMNS, LOG_VERSION, log_schema
-from alsim.datasets.manifest import MANIFEST, Count, DatasetError, FileEntry, TableEntry
+from alsim.datasets.manifest import MANIFEST, DatasetError
 from alsim.datasets.shard_files import shard_file
 from alsim.datasets.store import check_file
 from alsim.datasets.tables import numpy_column
 from alsim.engine.catalogue import Catalogue
+from alsim.engine.events import ANSWERED, STUDIED
 from alsim.engine.models import EngineModel
 from alsim.engine.quiz import POLICY as QUIZ
 from alsim.engine.recommenders import Recommender, make_recommender
-from alsim.types import Bools, Doubles, describe, safe_repr
+from alsim.types import Bools, Doubles, Longs, describe, safe_repr
 from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.reading import reason
 
 RESTORE = "restore the file, or export the log again"
 ARRAYS = ("obs", "action", "reward", "terminated", "truncated", "learner_id", "episode", "step", "propensity", "time")
 """Columns of the transitions that are NumPy arrays."""
-
-
-class EngineEntry(BaseModel):
-    """The engine: names, digests and settings."""
-
-    model_config = ConfigDict(strict=True)
-
-    policy: str
-    model: str
-    digest: str
-    catalogue: str
-    seed: int
-    threshold: float
-
-
-class LogTables(BaseModel):
-    """The tables."""
-
-    transitions: TableEntry
-    events: TableEntry
-    episodes: TableEntry
-
-
-class LogManifest(BaseModel):
-    """The keys of a manifest that readers rely on."""
-
-    model_config = ConfigDict(strict=True)
-
-    log_version: int
-    engine: EngineEntry
-    skills: list[str]
-    num_learners: Count
-    names: bool
-    session_gap: float
-    files: list[FileEntry]
-    tables: LogTables
 
 
 class EngineLog:
@@ -208,6 +174,16 @@ class EngineLog:
         """True for those of `is_shown` that were decided with the catalogue and the student model of the dataset."""
         settings = self.manifest["engine"]
         return self.is_shown & self._is("catalogue", settings["catalogue"]) & self._is("model", settings["digest"])
+
+    @cached_property
+    def is_step(self) -> Bools:
+        """True for the events that are interactions, (E,)."""
+        return self._is("event", ANSWERED) | self._is("event", STUDIED)
+
+    def numbers(self, table: str, name: str, rows: Longs | None = None) -> Doubles:
+        """Return a column of numbers of a table, NaN for null, in some rows or in all."""
+        column = getattr(self, table).column(name)
+        return np.asarray((column if rows is None else column.take(rows)).cast(pa.float64()).to_numpy())
 
     def _is(self, name: str, word: str) -> Bools:
         """Return whether a column of the events has a word, (E,)."""

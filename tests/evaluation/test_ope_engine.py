@@ -89,7 +89,11 @@ def twin_of_guide(log):
             if item not in listed
         }
         best = [item for item in score if score[item] == max(score.values()) > 0]
-        product = (1.0 if product is None else product) * (1 / len(best) if row["item_id"] in best else 0.0) / row["propensity"]
+        product = (
+            (1.0 if product is None else product)
+            * (1 / len(best) if row["item_id"] in best else 0.0)
+            / row["propensity"]
+        )
         seen[row["item_id"]] = seen.get(row["item_id"], 0) + 1
         listed.append(row["item_id"])
     if product is not None:
@@ -348,8 +352,8 @@ def test_damaged_logs(guided):
 def test_the_value_of_the_guide_from_a_log_that_explores(tmp_path):
     """Students take the first of two items, rate contents 1 and questions 0, and may leave before a content.
 
-    All items teach the same skill, which nobody masters. The guide shows each order of its best items with the same
-    probability: at first of all three, and then of the two that were not shown in vain. So the first item is the
+    All items teach the same skill, which no student masters. The guide shows each order of its best items with the
+    same probability: at first of all three, and then of the two that were not shown in vain. So the first item is the
     content with probability 1/3 in both lists, and half of the students leave before the second one: the value is
     1/3 + 1/6. That of the log is about 1, as its policy shows the content more often. n = 800 students, seed 0;
     false-alarm probability 1e-6.

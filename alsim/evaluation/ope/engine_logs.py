@@ -11,19 +11,15 @@ from alsim.datasets.engine_log import EngineLog
 from alsim.datasets.engine_replay import Shown
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.tables import numpy_column
-from alsim.engine.recommenders import Recommender, make_recommender
-from alsim.errors import AlsimError, did_you_mean
+from alsim.engine.recommenders import Recommender
+from alsim.errors import AlsimError
 from alsim.evaluation.ope.engine_features import NUM_ITEM, ItemFeatures, student_clusters, student_features
 from alsim.evaluation.ope.engine_sessions import Sessions, kinds_before, rewards_of
+from alsim.evaluation.ope.engine_targets import UNIFORM, has_shares, target_recommender, uniform_odds
 from alsim.evaluation.ope.episodes import EpisodeLog, Features, Pooled, Steps, Warned
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q
 from alsim.types import Bools, Doubles, Longs, describe
 
-UNIFORM = "uniform"
-"""Target under which each candidate of a decision is equally likely."""
-TARGETS = ("guide", "alosi", UNIFORM)
-"""Names of targets."""
-POSSIBLE = "'guide', 'alosi', 'uniform', or a recommender of yours that computes the propensities of all candidates"
 AGREEMENT = 1e-9
 """Largest difference of recomputed propensities from logged ones, for the same policy."""
 LEAST_PRODUCT = 1e-250
@@ -59,7 +55,7 @@ class EngineEpisodes(EpisodeLog):
     def __init__(self, log: EngineLog, target: Any, *, reward: str = "reward", missing: float | None = None) -> None:
         if not isinstance(log, EngineLog):
             raise AlsimError(f"log must be an EngineLog; got {describe(log)}: open the export with load_log")
-        self._log, self._recommender = log, _recommender(log, target)
+        self._log, self._recommender = log, target_recommender(log, target)
         self.target = UNIFORM if self._recommender is None else self._recommender.name
         self._sessions = sessions = Sessions.of_log(log)
         self._rewards = rewards_of(log, sessions, reward, missing)
@@ -168,8 +164,8 @@ class EngineEpisodes(EpisodeLog):
         for recommender, some in self._by_recommender(shown, own):
             part = shown.part(some)
             if self._recommender is None:
-                odds[some] = _uniform(recommender, part)
-            if not _has_shares(recommender):
+                odds[some] = uniform_odds(recommender, part)
+            if not has_shares(recommender):
                 continue
             is_same = self._recommender is not None and recommender.name == self._recommender.name
             logged = odds[some] if is_same else part.propensities(recommender)
@@ -253,34 +249,9 @@ def products(sessions: Sessions, behaviour: Doubles, target: Doubles) -> tuple[D
     return found, np.where(is_small, np.minimum(ratio, 1.0), wanted)
 
 
-def _recommender(log: EngineLog, target: Any) -> Recommender | None:
-    """Return the recommender of a target, None for the uniform one. Raises AlsimError for others."""
-    if isinstance(target, str) and target == UNIFORM:
-        return None
-    try:
-        found = make_recommender(target, log.catalogue)
-    except AlsimError as error:
-        if isinstance(target, str) and ":" in target:
-            raise AlsimError(f"the target {target!r:.100} is not possible: {error}") from None
-        cure = did_you_mean(target, TARGETS) if isinstance(target, str) else ""
-        raise AlsimError(
-            f"there is no target {describe(target):.100} for the log of an engine{cure or f'; expected {POSSIBLE}'}"
-        ) from None
-    if not _has_shares(found):
-        raise AlsimError(
-            f"the target {found.name!r} does not compute the propensities of all candidates; expected {POSSIBLE}"
-        )
-    return found
-
-
-def _has_shares(recommender: Recommender) -> bool:
-    """Return whether a recommender computes the propensities of all candidates."""
-    return type(recommender).shares is not Recommender.shares
-
-
 def _logged(log: EngineLog, rows: Longs) -> Doubles:
     """Return the propensities of some events. Raises DatasetError unless they are probabilities above 0."""
-    found = np.asarray(log.events.column("propensity").take(rows).to_numpy(), np.float64)
+    found = log.numbers("events", "propensity", rows)
     if (wrong := ~((found > 0) & (found <= 1 + AGREEMENT))).any():
         k = int(wrong.argmax())
         raise DatasetError(
@@ -292,25 +263,13 @@ def _logged(log: EngineLog, rows: Longs) -> Doubles:
 
 def _num_candidates(log: EngineLog, rows: Longs) -> Doubles:
     """Return the numbers of candidates of some events. Raises DatasetError for missing ones."""
-    found = np.asarray(log.events.column("candidates").take(rows).fill_null(0).to_numpy(), np.float64)
-    if (found < 1).any():
+    found = log.numbers("events", "candidates", rows)
+    if (wrong := ~(found >= 1)).any():
         raise DatasetError(
-            f"{log.path} is damaged: row {rows[int((found < 1).argmax())]} of its events has no number of candidates; "
+            f"{log.path} is damaged: row {rows[int(wrong.argmax())]} of its events has no number of candidates; "
             "restore the dataset, or export the log again"
         )
     return found
 
 
-def _uniform(recommender: Recommender, shown: Shown) -> Doubles:
-    """Return the same probability for all candidates of a recommender, (m, I)."""
-    ready, place = np.unique(shown.situation.ready, axis=0, return_inverse=True)
-    is_candidate = np.zeros((len(ready), len(recommender.catalogue)))
-    for row, skills in zip(is_candidate, ready, strict=True):
-        row[recommender.candidates(skills)] = 1
-    found = is_candidate[place.reshape(-1)]
-    for above in shown.above.T:
-        found[np.flatnonzero(above >= 0), above[above >= 0]] = 0
-    return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1))
-
-
-__all__ = ["AGREEMENT", "TARGETS", "UNIFORM", "EngineEpisodes", "products"]
+__all__ = ["AGREEMENT", "EngineEpisodes", "products"]

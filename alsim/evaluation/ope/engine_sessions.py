@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from alsim.datasets.engine_log import EngineLog
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.tables import numpy_column
-from alsim.engine.events import ANSWERED, STUDIED
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.ope.episodes import Place
 from alsim.types import Bools, Doubles, Longs, describe
@@ -23,8 +20,8 @@ REWARDS = ("reward", "correct", "credit", "response_time", "satisfaction")
 class Sessions(NamedTuple):
     """Sessions as episodes: n sessions, E events, M interactions, D items that recommendations showed.
 
-    What was recommended after the last interaction of a session is a step of its own, with the reward 0: a student may
-    have left because of it. So a session without interactions has one step.
+    Recommendations after the last interaction of a session are a step of their own, with the reward 0: a student may
+    have left because of them. So a session without interactions has one step.
     """
 
     student: Longs
@@ -50,7 +47,7 @@ class Sessions(NamedTuple):
         keys = np.stack([numpy_column(log.events, name) for name in ("learner_id", "episode")])
         is_first = np.append(True, (np.diff(keys) != 0).any(axis=0))[: keys.shape[1]]
         block = np.cumsum(is_first) - 1
-        is_step = pc.is_in(log.events.column("event"), pa.array([ANSWERED, STUDIED])).to_numpy()
+        is_step = log.is_step
         own = np.stack([student, numpy_column(log.episodes, "episode")])
         if not np.array_equal(keys[:, is_first], own) or not np.array_equal(
             np.bincount(block, is_step, len(total)).astype(np.int64), total
@@ -59,8 +56,8 @@ class Sessions(NamedTuple):
                 f"{log.path} is damaged: its events and its episodes disagree; restore the dataset, or export the log "
                 "again"
             )
-        before = np.cumsum(is_step) - is_step
-        step = before - before[is_first][block]
+        before: Longs = np.cumsum(is_step) - is_step
+        step: Longs = before - before[is_first][block]
         rows = np.flatnonzero(log.is_shown)
         lengths = np.maximum(total, 1)
         np.maximum.at(lengths, block[rows], step[rows] + 1)
@@ -97,9 +94,8 @@ def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float |
         isinstance(missing, bool) or not isinstance(missing, int | float) or not np.isfinite(missing)
     ):
         raise AlsimError(f"missing must be a finite number or None; got {describe(missing)}: pass 0, for example")
-    table, rows = (log.transitions, None) if reward == "reward" else (log.events, np.flatnonzero(sessions.is_step))
-    column = table.column(reward).cast(pa.float64())
-    values = (column if rows is None else column.take(rows)).to_numpy()
+    table = "transitions" if reward == "reward" else "events"
+    values = log.numbers(table, reward, None if reward == "reward" else np.flatnonzero(sessions.is_step))
     is_missing = np.isnan(values)
     if is_missing.any() and (missing is None or is_missing.all()):
         cure = "choose another column" if is_missing.all() else "pass missing=0 to count them as 0, or another number"
@@ -109,7 +105,7 @@ def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float |
 
 def kinds_before(log: EngineLog, sessions: Sessions) -> Longs:
     """Return the kind of the last interaction of the session before each step, (n, T): 0 none, 1 answer, 2 content."""
-    is_content = log.transitions.column("credit").is_null().to_numpy()
+    is_content = np.isnan(log.numbers("transitions", "credit"))
     own = sessions.by_step(1 + is_content.astype(np.int64), np.zeros(len(sessions.student), np.int64))
     before = np.zeros_like(own)
     before[:, 1:] = own[:, :-1]
