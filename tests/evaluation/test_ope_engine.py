@@ -1,5 +1,7 @@
 """Off-policy evaluation of the export of an engine: weights, rewards, features, warnings and invalid input."""
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -258,7 +260,7 @@ def test_expected_features_are_means_over_the_first_item(guided, target):
         checked += 1
     assert checked > 50
     np.testing.assert_array_equal(found.taken[:, :, :8], found.expected[:, :, :8])
-    is_free = ~episodes._decided
+    is_free = found.taken[:, :, 7] == 0
     np.testing.assert_array_equal(found.taken[is_free], found.expected[is_free])
 
 
@@ -295,6 +297,13 @@ def test_propensities_that_a_replay_does_not_give_are_marked(guided):
     log = changed(guided, "events", propensity=[None if p is None else p / 2 for p in values])
     (warned,) = EngineEpisodes(log, "guide").warnings
     assert warned.code == "not-replayed" and "events may be missing in the log" in warned.sentence
+
+
+def test_a_name_in_a_log_imports_no_code(guided):
+    names = [None if name is None else "this:Zen" for name in guided.events.column("policy").to_pylist()]
+    episodes = EngineEpisodes(changed(guided, "events", policy=names), "guide")
+    assert episodes.behaviour == "this:Zen" and "this" not in sys.modules
+    assert (episodes.steps.behaviour == episodes.steps.target).all()
 
 
 def test_invalid_targets(guided):

@@ -15,7 +15,7 @@ from alsim.engine.recommenders import Recommender
 from alsim.errors import AlsimError
 from alsim.evaluation.ope.engine_features import NUM_ITEM, ItemFeatures, student_clusters, student_features
 from alsim.evaluation.ope.engine_sessions import Sessions, kinds_before, rewards_of
-from alsim.evaluation.ope.engine_targets import UNIFORM, has_shares, target_recommender, uniform_odds
+from alsim.evaluation.ope.engine_targets import UNIFORM, has_shares, named_in_log, target_recommender, uniform_odds
 from alsim.evaluation.ope.episodes import EpisodeLog, Features, Pooled, Steps, Warned
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q
 from alsim.types import Bools, Doubles, Longs, describe
@@ -95,9 +95,8 @@ class EngineEpisodes(EpisodeLog):
 
     def pooled(self) -> Pooled:
         """Return clusters by mean mastery, number of ready skills, and kind of the last interaction of the session."""
-        kinds = kinds_before(self._log, self._sessions)
-        groups = student_clusters(self._mastery.reshape(kinds.size, -1), self._ready(), kinds.reshape(-1))
-        return Pooled(self.steps.behaviour, self.steps.target, groups.reshape(kinds.shape))
+        groups = student_clusters(self._mastery, self._ready, kinds_before(self._log, self._sessions))
+        return Pooled(self.steps.behaviour, self.steps.target, self._sessions.steps.padded(groups))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -105,9 +104,8 @@ class EngineEpisodes(EpisodeLog):
         """Read mastery, the probabilities of the target, and features."""
         log, sessions = self._log, self._sessions
         place, rows = sessions.place, sessions.rows
-        self._mastery = sessions.by_step(log.obs, numpy_column(log.episodes, "final_obs"))
-        self._decided: Bools = np.zeros(place.shape, np.bool_)
-        self._decided[place.episode, place.step] = True
+        self._mastery = sessions.by_step(log.obs, numpy_column(log.episodes, "final_obs")).astype(np.float64)
+        self._ready = log.catalogue.graph.ready(self._mastery, log.manifest["engine"]["threshold"])
         key = place.episode * place.shape[1] + place.step
         self._is_first: Bools = np.zeros(len(key), np.bool_)
         self._is_first[np.unique(key, return_index=True)[1]] = True
@@ -122,13 +120,14 @@ class EngineEpisodes(EpisodeLog):
 
     def _read_features(self) -> None:
         """Replay the log: write the probabilities of a recommender and the features, and check the propensities."""
-        threshold, items = self._log.manifest["engine"]["threshold"], ItemFeatures(self._log.catalogue)
-        mastery = self._mastery.reshape(-1, self._mastery.shape[2])
-        state = student_features(mastery.astype(np.float64), self._ready(), threshold, self._decided.reshape(-1))
-        state = state.reshape(*self._decided.shape, -1)
-        none = np.zeros((*state.shape[:2], NUM_ITEM), np.float32)
-        taken, expected = (np.concatenate([state, none], axis=2) for _ in range(2))
-        place, rows, size = self._sessions.place, self._sessions.rows, state.shape[2]
+        log, sessions = self._log, self._sessions
+        threshold, items, steps = log.manifest["engine"]["threshold"], ItemFeatures(log.catalogue), sessions.steps
+        decided = np.zeros(sessions.place.shape, np.bool_)
+        decided[sessions.place.episode, sessions.place.step] = True
+        state = student_features(self._mastery, self._ready, threshold, decided[steps.episode, steps.step])
+        taken = steps.padded(np.concatenate([state, np.zeros((len(state), NUM_ITEM), state.dtype)], axis=1))
+        expected = taken.copy()
+        place, rows, size = sessions.place, sessions.rows, state.shape[1]
         for shown in self._log.replay.shown(rows):
             number = np.searchsorted(rows, shown.rows)
             odds, is_known = self._target_odds(shown, number)
@@ -138,10 +137,8 @@ class EngineEpisodes(EpisodeLog):
             found, s = place.episode[number[first]], shown.situation
             at = found, place.step[number[first]]
             ready = s.ready[first]
-            decided = np.ones(len(first), np.bool_)
-            taken[(*at, slice(size))] = expected[(*at, slice(size))] = student_features(
-                s.mastery[first], ready, threshold, decided
-            )
+            own = student_features(s.mastery[first], ready, threshold, np.ones(len(first), np.bool_))
+            taken[(*at, slice(size))] = expected[(*at, slice(size))] = own
             known = is_known[first, np.newaxis]
             chosen = self._items[number[first]]
             taken[(*at, slice(size, None))] = items.taken(chosen, s.mastery[first], ready) * known
@@ -185,21 +182,15 @@ class EngineEpisodes(EpisodeLog):
 
     def _known(self, policy: str) -> Recommender | None:
         """Return the recommender with a name in the log; None if it is unknown here."""
-        try:
-            return self._log.recommender(policy)
-        except (AlsimError, OSError, TypeError, ValueError):
-            return None
-
-    def _ready(self) -> Bools:
-        """Return the skills that students are ready for at all steps, (n * T, K)."""
-        mastery = self._mastery.reshape(-1, self._mastery.shape[2]).astype(np.float64)
-        return self._log.catalogue.graph.ready(mastery, self._log.manifest["engine"]["threshold"])
+        if self._recommender is not None and policy == self._recommender.name:
+            return self._recommender
+        return named_in_log(self._log, policy)
 
     def _steps(self) -> Steps:
         """Return the arrays of the estimators."""
         sessions = self._sessions
         behaviour, target = products(sessions, self._logged, self._odds)
-        rewards = sessions.by_step(self._rewards, np.zeros(len(sessions.student)))
+        rewards = sessions.steps.padded(sessions.by_step(self._rewards, np.zeros(len(sessions.student))))
         return Steps(rewards, behaviour, target, sessions.lengths, sessions.student)
 
     # ── warnings ────────────────────────────────────────────────────────────────────────────────

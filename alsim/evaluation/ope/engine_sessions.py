@@ -63,13 +63,18 @@ class Sessions(NamedTuple):
         np.maximum.at(lengths, block[rows], step[rows] + 1)
         return cls(student, total, is_step, lengths, rows, Place(block[rows], step[rows], _shape(lengths)))
 
+    @property
+    def steps(self) -> Place:
+        """Session and number of each of the S steps of all sessions."""
+        return Place.of_lengths(self.lengths)
+
     def by_step(self, values: Any, others: Any) -> Any:
-        """Return values of interactions (M, ...) by step, and others (n, ...) for steps without interactions."""
-        place = Place.of_lengths(self.lengths)
+        """Return values of all steps, (S, ...): of interactions (M, ...), or else of their sessions (n, ...)."""
+        place = self.steps
         is_real = place.step < self.interactions[place.episode]
         found = np.empty((len(is_real), *values.shape[1:]), values.dtype)
         found[is_real], found[~is_real] = values, others[self.interactions < self.lengths]
-        return place.padded(found)
+        return found
 
 
 def _shape(lengths: Longs) -> tuple[int, int]:
@@ -104,12 +109,11 @@ def rewards_of(log: EngineLog, sessions: Sessions, reward: str, missing: float |
 
 
 def kinds_before(log: EngineLog, sessions: Sessions) -> Longs:
-    """Return the kind of the last interaction of the session before each step, (n, T): 0 none, 1 answer, 2 content."""
+    """Return the kind of the last interaction of the session before each step, (S,): 0 none, 1 answer, 2 content."""
     is_content = np.isnan(log.numbers("transitions", "credit"))
     own = sessions.by_step(1 + is_content.astype(np.int64), np.zeros(len(sessions.student), np.int64))
-    before = np.zeros_like(own)
-    before[:, 1:] = own[:, :-1]
-    return np.asarray(before)
+    before = np.append(0, own[:-1])
+    return np.asarray(np.where(sessions.steps.step > 0, before, 0))
 
 
 __all__ = ["REWARDS", "Sessions", "kinds_before", "rewards_of"]

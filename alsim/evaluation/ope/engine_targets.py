@@ -8,8 +8,9 @@ import numpy as np
 
 from alsim.datasets.engine_log import EngineLog
 from alsim.datasets.engine_replay import Shown
-from alsim.engine.recommenders import Recommender, make_recommender
+from alsim.engine.recommenders import PRESETS, Recommender, make_recommender
 from alsim.errors import AlsimError, did_you_mean
+from alsim.policies.names import known_policies
 from alsim.types import Doubles, describe
 
 UNIFORM = "uniform"
@@ -39,6 +40,28 @@ def target_recommender(log: EngineLog, target: Any) -> Recommender | None:
     return found
 
 
+def named_in_log(log: EngineLog, policy: str) -> Recommender | None:
+    """Return the recommender with a name in a log, None if it is not one of this package: a file imports no code."""
+    head, *rest = policy.split(":")
+    known = known_policies()
+    is_policy = head == "policy" and len(rest) > 0 and all(word in known or _is_number(word) for word in rest)
+    if head not in PRESETS and not is_policy:
+        return None
+    try:
+        return log.recommender(policy)
+    except AlsimError:
+        return None
+
+
+def _is_number(word: str) -> bool:
+    """Return whether a word is a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def has_shares(recommender: Recommender) -> bool:
     """Return whether a recommender computes the propensities of all candidates."""
     return type(recommender).shares is not Recommender.shares
@@ -56,4 +79,4 @@ def uniform_odds(recommender: Recommender, shown: Shown) -> Doubles:
     return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1))
 
 
-__all__ = ["TARGETS", "UNIFORM", "has_shares", "target_recommender", "uniform_odds"]
+__all__ = ["TARGETS", "UNIFORM", "has_shares", "named_in_log", "target_recommender", "uniform_odds"]
