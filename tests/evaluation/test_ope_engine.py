@@ -332,11 +332,15 @@ def test_logs_without_recommendations_or_sessions(tmp_path):
 
 def test_a_log_without_student_model(tmp_path):
     model = BKTModel({s: s for s in "abc"} | {"b\x1fc": ["b", "c"]}, offsets={"s1": 1.0})
-    log = exported(engine_with_students(8, model=model), tmp_path)
+    engine = engine_with_students(8, model=model)
+    log, named = exported(engine, tmp_path / "plain"), exported(engine, tmp_path / "named", names=True)
     with pytest.raises(DatasetError, match="has no student model, because its parameters have names of students"):
         EngineEpisodes(log, "guide")
     found = evaluate_log(EngineEpisodes(log, "uniform"))
     assert "mis" in found.estimators and "dr" not in found.estimators
+    steps, twin = EngineEpisodes(log, "uniform").steps, EngineEpisodes(named, "uniform").steps
+    np.testing.assert_array_equal(steps.target, twin.target)
+    assert (EngineEpisodes(named, "guide").steps.target == steps.behaviour).all()
 
 
 def test_damaged_logs(guided):
