@@ -5,8 +5,11 @@ from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
 from alsim.evaluation.ope.estimate import Estimate
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
 from alsim.evaluation.ope.intervals import ClippingBias, bernstein, bootstrap, clipping_bias, hoeffding
+from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.marginalised import mis
+from alsim.evaluation.ope.propensities import Propensities, estimate_propensities
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
+from alsim.evaluation.ope.tables import TableLog
 from alsim.evaluation.ope.tuning import slope
 
 __all__ = [
@@ -14,6 +17,9 @@ __all__ = [
     "ClippingBias",
     "Diagnosis",
     "Estimate",
+    "JoinedLog",
+    "Propensities",
+    "TableLog",
     "bernstein",
     "bootstrap",
     "clipping_bias",
@@ -21,6 +27,7 @@ __all__ = [
     "dm",
     "dr",
     "dros",
+    "estimate_propensities",
     "fitted_q",
     "fqe",
     "hoeffding",

@@ -89,6 +89,8 @@ class EpisodeLog(ABC):
     behaviour: str
     """Name of the policy of the log; several are separated by commas."""
     steps: Steps
+    unit_names: NDArray[Any] | None = None
+    """Names of the units, by number, (U,); None: their numbers are their names."""
     warnings: Sequence[Warned] = ()
     """What the reader of an estimate should know about this log."""
 
