@@ -11,12 +11,14 @@ from alsim.evaluation.ope.propensities import Propensities, estimate_propensitie
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
 from alsim.evaluation.ope.tables import TableLog
 from alsim.evaluation.ope.tuning import slope
+from alsim.responses.named_columns import FileOptions
 
 __all__ = [
     "ActionValues",
     "ClippingBias",
     "Diagnosis",
     "Estimate",
+    "FileOptions",
     "JoinedLog",
     "Propensities",
     "TableLog",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,19 @@ class JoinedLog(EpisodeLog):
         for one in found:
             clusters.append(one.clusters + first)
             first += int(one.clusters.max()) + 1
-        odds = (_stacked([getattr(one, name) for one in found], 1) for name in ("behaviour", "target"))
-        return Pooled(*odds, _stacked(clusters))
+        return Pooled(
+            _stacked([one.behaviour for one in found], 1),
+            _stacked([one.target for one in found], 1),
+            _stacked(clusters),
+        )
 
     def features(self) -> Features | None:
         """Return features for fitted Q evaluation; None unless all logs have them, and equally many."""
+        return self._features
+
+    @cached_property
+    def _features(self) -> Features | None:
+        """Features of all logs."""
         found = _all(self._logs, lambda log: log.features())
         if found is None or len({one.taken.shape[2] for one in found}) > 1:
             return None

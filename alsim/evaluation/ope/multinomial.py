@@ -14,7 +14,7 @@ from alsim.types import Bools, Doubles, Longs
 
 MEMORY = 10
 """Number of steps from which the curvature is estimated."""
-TOLERANCE = 1e-8
+TOLERANCE = 1e-7
 """Largest component of the gradient of the mean loss at the optimum."""
 MAX_ITERATIONS = 1000
 SUFFICIENT = 1e-4

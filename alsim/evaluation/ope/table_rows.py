@@ -93,8 +93,8 @@ class TableRows:
             )
         if len(names) < 2:
             raise AlsimError(
-                f"{self.table.source}: all episodes are of one learner, {names[0]}, and a standard error needs at least "
-                "2 independent learners (or classes): collect more"
+                f"{self.table.source}: all episodes are of one learner, {names[0]}, and a standard error needs at "
+                "least 2 independent learners (or classes): collect more"
             )
         return units, names
 

@@ -108,8 +108,8 @@ class TableLog(EpisodeLog):
         padded, clusters = rows.place.padded, rows.place.padded(rows.ranked("cluster")[0])
         if "behaviour_group" not in rows.names:
             return Pooled(self.steps.behaviour, self.steps.target, clusters)
-        groups = rows.probabilities("behaviour_group", least=False), rows.probabilities("target_group")
-        return Pooled(*(padded(odds, 1.0) for odds in groups), clusters)
+        behaviour, target = rows.probabilities("behaviour_group", least=False), rows.probabilities("target_group")
+        return Pooled(padded(behaviour, 1.0), padded(target, 1.0), clusters)
 
     def pooled(self) -> Pooled | None:
         """Return clusters and groups of actions; None without a column for cluster."""
