@@ -89,7 +89,6 @@ def read_floor(floor: Any) -> float:
 def _cross_fitted(x: Doubles, codes: Longs, fold: Longs, num_actions: int) -> Doubles:
     """Return the probability of each action, (M,), by a model of the other parts of the learners."""
     probability = np.empty(len(codes))
-    start = np.zeros((x.shape[1], num_actions))
     for part in np.unique(fold):
         trained = fold != part
         if not trained.any():
@@ -98,9 +97,8 @@ def _cross_fitted(x: Doubles, codes: Longs, fold: Longs, num_actions: int) -> Do
         number = np.full(num_actions, -1)
         number[present] = np.arange(len(present))
         rows = Rows(x, number[codes], trained)
-        theta = fit(rows, len(present), PENALTY / int(trained.sum()), np.ascontiguousarray(start[:, present]))
+        theta = fit(rows, len(present), PENALTY / int(trained.sum()), np.zeros((x.shape[1], len(present))))
         predict(rows, theta, probability)
-        start[:, present] = theta
     return probability
 
 
