@@ -18,6 +18,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     export,
     fitting,
     matrix,
+    ope,
     scoring,
     settings,
     show,

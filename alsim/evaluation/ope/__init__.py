@@ -3,17 +3,20 @@
 from alsim.evaluation.ope.bandit import dm, dros, ips, sndr, snips, switch
 from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
 from alsim.evaluation.ope.estimate import Estimate
+from alsim.evaluation.ope.evaluation import ESTIMATORS, Evaluation
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
 from alsim.evaluation.ope.intervals import ClippingBias, bernstein, bootstrap, clipping_bias, hoeffding
 from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.marginalised import mis
 from alsim.evaluation.ope.propensities import Propensities, estimate_propensities
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
+from alsim.evaluation.ope.sources import evaluate
 from alsim.evaluation.ope.tables import TableLog
 from alsim.evaluation.ope.tuning import slope
 from alsim.responses.named_columns import FileOptions
 
 __all__ = [
+    "ESTIMATORS",
     "ActionValues",
     "ClippingBias",
     "Diagnosis",
@@ -22,6 +25,7 @@ __all__ = [
     "JoinedLog",
     "Propensities",
     "TableLog",
+    "Evaluation",
     "bernstein",
     "bootstrap",
     "clipping_bias",
@@ -30,6 +34,7 @@ __all__ = [
     "dr",
     "dros",
     "estimate_propensities",
+    "evaluate",
     "fitted_q",
     "fqe",
     "hoeffding",

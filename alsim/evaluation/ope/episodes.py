@@ -1,4 +1,4 @@
-"""Interface of logs of episodes: the arrays that estimators need, whatever the source."""
+"""Interface of logs of episodes: the arrays that estimators need, from any source."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ from typing import Any
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
-from alsim.evaluation.ope.episodes import EpisodeLog, Warned
+from alsim.evaluation.ope.episodes import EpisodeLog, Steps, Warned
 from alsim.evaluation.ope.estimate import Estimate
 from alsim.evaluation.ope.fitted_q import fqe
 from alsim.evaluation.ope.intervals import bootstrap
 from alsim.evaluation.ope.marginalised import mis
-from alsim.evaluation.ope.recommendation import about, recommendation
+from alsim.evaluation.ope.recommendation import about, about_estimates, recommendation
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, tis, wdr, window
 from alsim.evaluation.statistics_input import read_draws
 from alsim.types import short_repr
@@ -37,6 +37,8 @@ class Evaluation:
     """Number of episodes."""
     transitions: int
     """Number of interactions."""
+    behaviour_value: Estimate
+    """Mean return of the log, which is the value of its own policy."""
     estimators: dict[str, Estimate]
     """Estimates by name of the estimator, without those that are undefined for the log."""
     recommended: str | None
@@ -51,6 +53,7 @@ class Evaluation:
             "behaviour": self.behaviour,
             "episodes": self.episodes,
             "transitions": self.transitions,
+            "behaviour_value": self.behaviour_value.to_dict(),
             "estimators": {name: found.to_dict() for name, found in self.estimators.items()},
             "recommended": self.recommended,
             "diagnostics": self.diagnostics.to_dict(),
@@ -67,10 +70,8 @@ def checked_estimators(names: Collection[str] | None) -> tuple[str, ...]:
         raise AlsimError(f"estimators must name at least one of {', '.join(ESTIMATORS)}; got none")
     for name in chosen:
         if name not in ESTIMATORS:
-            raise AlsimError(
-                f"there is no estimator {name!r:.60}{did_you_mean(str(name), ESTIMATORS)}; expected some of "
-                f"{', '.join(ESTIMATORS)}"
-            )
+            cure = did_you_mean(str(name), ESTIMATORS)
+            raise AlsimError(f"estimators must be some of {', '.join(ESTIMATORS)}; got {name!r:.60}{cure}")
     return tuple(name for name in ESTIMATORS if name in chosen)
 
 
@@ -87,25 +88,32 @@ def evaluate_log(
     names, steps = checked_estimators(estimators), log.steps
     diagnosis = diagnose(steps.behaviour, steps.target, steps.lengths, learners=steps.units)
     calls = _calls(log, gamma, confidence, read_refit(refit, confidence), seed)
-    found, warnings = dict[str, Estimate](), [*log.warnings]
+    found, undefined = dict[str, Estimate](), dict[str, list[str]]()
     for name in names:
         if name not in calls:
             continue
         try:
             found[name] = calls[name]()
         except AlsimError as error:
-            warnings.append(Warned("undefined", f"{name} is undefined: {error}"))
+            undefined.setdefault(str(error), []).append(name)
     chosen = recommendation(diagnosis, found)
     return Evaluation(
         target=log.target,
         behaviour=log.behaviour,
         episodes=len(steps.lengths),
         transitions=log.transitions,
+        behaviour_value=_mean_return(steps, gamma, confidence),
         estimators=found,
         recommended=chosen,
         diagnostics=diagnosis,
-        warnings=(*about(diagnosis, chosen), *warnings),
+        warnings=(*about(diagnosis, chosen), *about_estimates(found, undefined), *log.warnings),
     )
+
+
+def _mean_return(steps: Steps, gamma: float, confidence: float) -> Estimate:
+    """Return the mean return of a log."""
+    same = steps.behaviour, steps.behaviour
+    return tis(steps.rewards, *same, steps.lengths, gamma, learners=steps.units, confidence=confidence)
 
 
 def read_refit(refit: Any, confidence: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from alsim.evaluation.ope.diagnosis import LEAST_EPISODES, Diagnosis
 from alsim.evaluation.ope.episodes import Warned
@@ -34,10 +34,11 @@ def recommendation(diagnosis: Diagnosis, found: Mapping[str, Estimate]) -> str |
 def about(diagnosis: Diagnosis, recommended: str | None) -> Iterator[Warned]:
     """Yield the warnings that follow from a diagnosis."""
     if diagnosis.unsupported_share > LARGEST_UNSUPPORTED:
+        share = f"{100 * diagnosis.unsupported_share:.0f} %"
         yield Warned(
             "unsupported",
-            f"{diagnosis.unsupported_share:.0%} of the actions of the target are never taken by the policy of the log, "
-            "so the log does not tell what they do: collect data with a policy that explores",
+            f"{share} of the actions of the target are never taken by the policy of the log, so the log does not tell "
+            "what they do: collect data with a policy that explores",
         )
     if diagnosis.within_budget:
         return
@@ -47,8 +48,8 @@ def about(diagnosis: Diagnosis, recommended: str | None) -> Iterator[Warned]:
         "beyond-budget",
         f"estimators with weights of histories are not reliable here: in theory {diagnosis.predicted_ess:.2g} of "
         f"{diagnosis.episodes:,.0f} episodes carry them, and {LEAST_EPISODES} would have to; {cure} would do, or a "
-        f"target that takes the actions of the old target in {diagnosis.largest_mixture:.1%} of the steps and else "
-        "those of the policy of the log",
+        f"target that acts as this one in {100 * diagnosis.largest_mixture:.2g} % of the steps, and else as the policy "
+        "of the log",
     )
     if recommended is not None:
         yield Warned(
@@ -57,4 +58,25 @@ def about(diagnosis: Diagnosis, recommended: str | None) -> Iterator[Warned]:
         )
 
 
-__all__ = ["about", "recommendation"]
+def about_estimates(found: Mapping[str, Estimate], undefined: Mapping[str, Sequence[str]]) -> Iterator[Warned]:
+    """Yield the warnings about single estimators.
+
+    undefined  estimators that are undefined, by reason
+    """
+    for reason, names in undefined.items():
+        yield Warned("undefined", f"{_listed(names)} {'is' if len(names) == 1 else 'are'} undefined: {reason}")
+    if empty := [name for name, one in found.items() if one.family == "importance" and one.ess == 0]:
+        yield Warned(
+            "no-weight",
+            f"no episode of the log has only actions that the target takes, so {_listed(empty)} "
+            f"{'counts' if len(empty) == 1 else 'count'} no whole episode: do not use "
+            f"{'it' if len(empty) == 1 else 'them'}",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as the subject of a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+__all__ = ["about", "about_estimates", "recommendation"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from alsim.config import independent_unit
+from alsim.config import class_of, independent_unit
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.datasets.views import joint_distributions
@@ -121,7 +121,7 @@ class SimulatedLog(EpisodeLog):
             padded(data.propensity, 1.0),
             padded(self._target.action, 1.0),
             self._lengths,
-            learner // unit.size if unit.name == "class" else learner,
+            class_of(learner, unit.size) if unit.name == "class" else learner,
         )
 
     def features(self) -> Features:

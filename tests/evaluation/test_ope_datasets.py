@@ -1,0 +1,303 @@
+"""Off-policy evaluation of datasets: against the truth of the simulator, and against plain Python."""
+
+import json
+
+import numpy as np
+import pytest
+
+import alsim
+from alsim.evaluation import ope
+from alsim.evaluation.ope.features import clusters, features, kinds_of_actions, kinds_of_odds
+from alsim.evaluation.ope.simulated import SimulatedLog
+from alsim.mdp.actions import num_actions
+from alsim.policies import make_policy
+from alsim.types import MODALITIES
+
+NORMALISED = ("snpdis", "mis", "window")
+LATENT = ("ability", "mastery", "chance", "ability_start", "ability_final", "learner_state", "lo_state")
+"""Prefixes of the columns of the truth."""
+
+
+def logged(policy="epsilon-greedy:rules:0.2", learners=120, seed=0, **options):
+    options.setdefault("episodes_per_learner", 1)
+    return alsim.generate_dataset(num_learners=learners, policy=policy, seed=seed, **options)
+
+
+def returns_of(dataset):
+    """Return the return of each episode, in plain Python."""
+    ends = np.cumsum(dataset.episodes.column("total_steps").to_numpy())
+    return np.array([part.sum() for part in np.split(dataset.reward.astype(float), ends[:-1])])
+
+
+@pytest.fixture(scope="module")
+def log():
+    return logged()
+
+
+@pytest.mark.parametrize("policy", ["uniform", "epsilon-greedy:rules:0.5"])
+def test_the_own_policy_has_the_mean_return(policy):
+    """Episodes have unequal lengths; weights are 1, so each normalised estimator is the mean; dr and wdr add V - Q."""
+    dataset = logged(policy)
+    assert len({*dataset.episodes.column("total_steps").to_pylist()}) > 20
+    found = ope.evaluate(dataset, policy)
+    mean = returns_of(dataset).mean()
+    for name in (*NORMALISED, "tis", "pdis"):
+        assert found.estimators[name].value == pytest.approx(mean, rel=1e-9), name
+    for name in ("dr", "wdr"):  # n = 120, seed 0; false alarms have a probability below 1e-4
+        assert found.estimators[name].value == pytest.approx(mean, abs=4 * found.behaviour_value.se), name
+    assert found.behaviour_value.value == pytest.approx(mean, rel=1e-12)
+    assert found.behaviour_value.se == pytest.approx(returns_of(dataset).std(ddof=1) / np.sqrt(120), rel=1e-12)
+    assert found.recommended == "dr" and not found.warnings
+    assert found.diagnostics.predicted_ess == pytest.approx(120) and found.diagnostics.unsupported_share == 0
+
+
+def test_the_estimates_are_those_of_the_functions_on_arrays(log):
+    """With the probabilities of the target from `Dataset.probabilities`, padded here."""
+    found = ope.evaluate(log, "epsilon-greedy:rules:0.15")
+    lengths = log.episodes.column("total_steps").to_numpy()
+    ends = np.cumsum(lengths)
+    columns = (log.reward, log.propensity, log.probabilities("epsilon-greedy:rules:0.15"))
+    rewards, behaviour, target = (np.full((len(lengths), max(lengths)), 0.5) for _ in range(3))
+    for array, column in zip((rewards, behaviour, target), columns, strict=True):
+        for i, (begin, end) in enumerate(zip(ends - lengths, ends, strict=True)):
+            array[i, : end - begin] = column[begin:end]
+    for name in ("tis", "pdis", "snpdis", "window"):
+        again = getattr(ope, name)(rewards, behaviour, target, lengths, learners=np.arange(len(lengths)))
+        one = found.estimators[name]
+        assert (one.value, one.se, *one.ci, one.ess) == pytest.approx((again.value, again.se, *again.ci, again.ess))
+
+
+@pytest.mark.ci
+@pytest.mark.compiled
+def test_the_truth_is_in_reach():
+    """n = 1,500 episodes, seed 3. Four standard errors: false alarms have a probability below 1e-4 per estimator."""
+    found = ope.evaluate(logged(learners=1500, seed=3), "epsilon-greedy:rules:0.19")
+    truth = alsim.rollout("epsilon-greedy:rules:0.19", num_learners=8_000, seed=77).metrics.cumulative_reward
+    assert found.recommended == "dr"
+    for name in ("pdis", "snpdis", "dr", "wdr"):
+        one = found.estimators[name]
+        assert abs(one.value - truth.mean()) < 4 * np.hypot(one.se, truth.std() / np.sqrt(8_000)), name
+    assert found.estimators["dr"].se < found.estimators["pdis"].se
+
+
+def test_a_distant_target_is_not_evaluated_by_weights_of_histories():
+    found = ope.evaluate(logged("uniform", 1500), "epsilon-greedy:rules:0.1")
+    assert found.estimators[found.recommended].family in ("marginalised", "window")
+    assert [warned.code for warned in found.warnings] == ["beyond-budget", "biased"]
+    found = ope.evaluate(logged("uniform", 300), "rules")
+    assert found.recommended is None or found.estimators[found.recommended].family == "window"
+    codes = [warned.code for warned in found.warnings]
+    assert codes[0] == "beyond-budget" and "undefined" in codes and "no-weight" in codes
+    assert "snpdis" not in found.estimators and found.estimators["dr"].ess == 0
+    sentences = " ".join(warned.sentence for warned in found.warnings)
+    assert "are undefined: all weights are 0 at step" in sentences and "nan" not in json.dumps(found.to_dict()).lower()
+
+
+def test_too_few_episodes_recommend_nothing():
+    found = ope.evaluate(logged("uniform", 40), "rules")
+    assert found.recommended is None
+    assert "more than a billion episodes" in found.warnings[0].sentence
+
+
+def test_the_policy_of_a_log_without_exploration_supports_only_itself():
+    found = ope.evaluate(logged("rules", 200), "uniform")
+    assert found.recommended is None and found.diagnostics.unsupported_share > 0.9
+    assert found.warnings[0].code == "unsupported"
+
+
+# ── the truth never reaches an estimator ────────────────────────────────────────────────────────
+
+
+def without_truth(dataset):
+    """Return a dataset without the columns that no policy sees."""
+    tables = {}
+    for name in ("transitions", "events", "episodes"):
+        table = getattr(dataset, name)
+        kept = [column for column in table.column_names if not column.startswith(LATENT)]
+        if name == "episodes":  # nor the metrics, which are computed with the truth
+            kept = [c for c in kept if c in ("learner_id", "episode", "total_steps", "final_obs")]
+        tables[name] = table.select(kept)
+    return alsim.Dataset(dataset.manifest, tables, dataset.bank)
+
+
+def test_latent_columns_do_not_reach_the_estimators():
+    dataset = logged(truth=True)
+    assert {"ability", "mastery", "chance"} <= {*dataset.transitions.column_names}
+    bare = without_truth(dataset)
+    assert not {"ability", "mastery", "chance"} & {*bare.transitions.column_names}
+    one, other = (json.dumps(ope.evaluate(d, "epsilon-greedy:rules:0.15").to_dict()) for d in (dataset, bare))
+    assert one == other
+    assert one == json.dumps(ope.evaluate(logged(), "epsilon-greedy:rules:0.15").to_dict())
+
+
+def test_observations_that_were_not_stored_give_the_same_bytes(log, tmp_path):
+    options = {"num_learners": 120, "episodes_per_learner": 1, "policy": "epsilon-greedy:rules:0.2", "seed": 0}
+    alsim.generate_dataset(**options, store_observations=False, out=tmp_path / "log", episodes_per_shard=64)
+    one, other = (ope.evaluate(d, "epsilon-greedy:rules:0.15").to_dict() for d in (log, tmp_path / "log"))
+    assert json.dumps(one) == json.dumps(other)
+
+
+# ── features, kinds and clusters, against plain Python ───────────────────────────────────────────
+
+
+@pytest.mark.parametrize("num_los", [1, 4])
+def test_kinds_and_features_are_means_over_actions(num_los):
+    """Both are linear in the probabilities: those of a policy are the mean of those of single actions."""
+    random, size = np.random.default_rng(0), num_actions(num_los)
+    levels = random.random((5, num_los)).astype(np.float32)
+    observation = np.concatenate([levels, random.random((5, num_los + 2)).astype(np.float32)], axis=1)
+    odds = random.dirichlet(np.full(size, 0.3), 5)
+    found = features(observation, levels, kinds_of_odds(odds, levels))
+    wanted = np.zeros(found.shape)
+    for action in range(size):
+        _, kinds = kinds_of_actions(np.full(5, action), levels)
+        wanted += odds[:, [action]] * features(observation, levels, kinds)
+    assert found == pytest.approx(wanted, abs=2e-6)  # float32: sums of at most 36 numbers below 1
+
+
+@pytest.mark.parametrize("num_los", [1, 4])
+def test_the_kind_of_an_action_is_its_difficulty_or_its_modality(num_los):
+    actions = np.arange(num_actions(num_los))
+    kinds, shares = kinds_of_actions(actions, np.ones((len(actions), num_los), np.float32))
+    names = ["Easy", "Medium", "Hard", *MODALITIES]
+    for action in actions.tolist():
+        assert names[kinds[action]] == alsim.decode_action(action, num_los).level
+        assert shares.share[action].tolist() == [float(k == kinds[action]) for k in range(9)]
+
+
+def test_clusters_have_as_many_rows():
+    values = np.random.default_rng(0).random((1200, 3)).astype(np.float32)
+    found = clusters(values, (2, 1, 3))
+    assert {*found.tolist()} == {*range(6)}
+    for column, bins in ((0, 2), (2, 3)):
+        order = np.argsort(values[:, column])
+        code = found // 3 if column == 0 else found % 3
+        assert [len({*part.tolist()}) for part in np.split(code[order], bins)] == [1] * bins
+
+
+def test_pooled_probabilities_are_those_of_the_kind(log):
+    """Both policies: the sum of the probabilities of the actions of the same kind, by brute force."""
+    target = "epsilon-greedy:rules:0.1"
+    pooled = SimulatedLog(log, make_policy(target)).pooled()
+    lengths = log.episodes.column("total_steps").to_numpy()
+    episode, step = np.repeat(np.arange(len(lengths)), lengths), log.step - 1
+    kinds = np.array([alsim.decode_action(a, 30).level for a in range(270)])
+    for policy, array in ((target, pooled.target), ("epsilon-greedy:rules:0.2", pooled.behaviour)):
+        rows, odds = next(iter(log.distributions(policy)))
+        same = kinds[log.action[rows]][:, np.newaxis] == kinds
+        assert array[episode[rows], step[rows]] == pytest.approx((odds * same).sum(axis=1), abs=1e-6)
+
+
+# ── kinds of policies, observations and learners ────────────────────────────────────────────────
+
+
+def test_policies_with_memory_and_across_learners():
+    """A policy that learns across learners needs a pass of its own; its probabilities are the logged ones."""
+    policy = "ucb1"
+    dataset = logged(policy, 60)
+    own = SimulatedLog(dataset, make_policy(policy)).steps
+    assert own.target == pytest.approx(own.behaviour, abs=1e-12)
+    other = SimulatedLog(dataset, make_policy("uniform")).steps
+    assert other.target[other.rewards != 0] == pytest.approx(1 / 270)
+
+
+def test_observations_of_responses():
+    dataset = logged("epsilon-greedy:uniform:0.5", 100, observation="responses")
+    found = ope.evaluate(dataset, "uniform")
+    assert found.estimators["mis"].value == pytest.approx(returns_of(dataset).mean(), rel=1e-9)
+
+
+def test_learners_of_a_class_are_one_unit():
+    config = alsim.Config.read({"classes": {"size": 10, "mastery_std": 1.0}})
+    dataset = logged("uniform", 100, config=config)
+    units = SimulatedLog(dataset, make_policy("uniform")).steps.units
+    assert np.bincount(units).tolist() == [10] * 10
+    means = returns_of(dataset).reshape(10, 10).mean(axis=1)
+    se = ope.evaluate(dataset, "uniform").behaviour_value.se
+    assert se == pytest.approx(means.std(ddof=1) / np.sqrt(10), rel=1e-9)
+
+
+def test_episodes_of_a_learner_are_one_unit():
+    dataset = logged("uniform", 50, episodes_per_learner=3)
+    assert np.bincount(SimulatedLog(dataset, make_policy("uniform")).steps.units).tolist() == [3] * 50
+
+
+def test_without_the_policy_of_the_log_actions_are_not_pooled(log):
+    manifest = {**log.manifest, "policy": {**log.manifest["policy"], "name": "lost"}}
+    tables = {name: getattr(log, name) for name in ("transitions", "events", "episodes")}
+    found = ope.evaluate(alsim.Dataset(manifest, tables, log.bank), "epsilon-greedy:rules:0.15")
+    assert found.behaviour == "lost" and found.warnings[-1].code == "not-pooled"
+    pooled = ope.evaluate(log, "epsilon-greedy:rules:0.15").estimators
+    assert found.estimators["mis"].value != pooled["mis"].value
+    assert found.estimators["dr"].value == pooled["dr"].value
+
+
+def test_another_version_of_the_policy_of_the_log_is_noticed(log):
+    """A name that gives other propensities than those of the log is not the policy of the log."""
+    manifest = {**log.manifest, "policy": {**log.manifest["policy"], "name": "epsilon-greedy:rules:0.3"}}
+    tables = {name: getattr(log, name) for name in ("transitions", "events", "episodes")}
+    found = ope.evaluate(alsim.Dataset(manifest, tables, log.bank), "epsilon-greedy:rules:0.15")
+    assert "not-pooled" in [warned.code for warned in found.warnings]
+
+
+# ── options ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_chosen_estimators_and_refits(log):
+    found = ope.evaluate(log, "epsilon-greedy:rules:0.15", estimators=["fqe", "pdis"], refit=40, seed=5)
+    assert [*found.estimators] == ["pdis", "fqe"] and found.recommended is None
+    again = ope.evaluate(log, "epsilon-greedy:rules:0.15", estimators="fqe", refit=40, seed=5)
+    assert again.estimators["fqe"] == found.estimators["fqe"]
+    plain = ope.evaluate(log, "epsilon-greedy:rules:0.15", estimators="fqe").estimators["fqe"]
+    low, high = found.estimators["fqe"].ci
+    assert plain.ci is None and plain.value == found.estimators["fqe"].value and low < plain.value < high
+    assert found.estimators["fqe"].se > 2 * plain.se  # it counts the error of the fit
+
+
+def test_the_discount_factor_reaches_every_estimator(log):
+    """With gamma = 0, the value is the mean first reward, and the weight of the first action is all that counts."""
+    found = ope.evaluate(log, "epsilon-greedy:rules:0.2", gamma=0.0)
+    first = log.reward[log.step == 1].mean()
+    for name in (*NORMALISED, "tis", "pdis"):
+        assert found.estimators[name].value == pytest.approx(first, abs=1e-6), name
+    for name in ("dr", "wdr", "fqe"):  # the model has an error; n = 120, seed 0, false alarms below 1e-4
+        assert found.estimators[name].value == pytest.approx(first, abs=4 * found.behaviour_value.se), name
+
+
+# ── bad input: one sentence ─────────────────────────────────────────────────────────────────────
+
+
+def refused(match, *arguments, **options):
+    with pytest.raises(alsim.AlsimError, match=match) as caught:
+        ope.evaluate(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_input(log, tmp_path):
+    refused("no finished dataset", tmp_path / "none", "rules")
+    refused("ruls", log, "ruls")
+    refused("got 'drr'; did you mean 'dr'", log, "rules", estimators=["drr"])
+    refused("estimators must name at least one", log, "rules", estimators=[])
+    refused("log must be a Dataset", 3, "rules")
+    refused("gamma", log, "rules", gamma=1.5)
+    refused("confidence", log, "rules", confidence=95)
+    refused("draws|refit", log, "rules", refit=3)
+    refused("at least 2 independent", logged(learners=1), "rules")
+
+
+class Silent:
+    """A policy without probabilities."""
+
+    name = "silent"
+
+    def act(self, view, draws):
+        return make_policy("uniform").act(view, draws)
+
+
+def test_a_target_without_probabilities_is_named(log):
+    refused("silent", log, Silent())
+
+
+def test_a_dataset_without_episodes(log):
+    empty = {name: getattr(log, name).slice(0, 0) for name in ("transitions", "events", "episodes")}
+    refused("has no episodes", alsim.Dataset(log.manifest, empty, log.bank), "rules")
