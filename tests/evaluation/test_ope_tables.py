@@ -110,6 +110,16 @@ def test_estimates_are_those_of_the_functions_on_arrays():
         assert (other.value, other.se, other.ess) == pytest.approx((one.value, one.se, one.ess), rel=EXACT), name
 
 
+def test_a_log_is_evaluated_with_its_own_target():
+    log = ope.TableLog(table(), target="new")
+    assert ope.evaluate(log, gamma=0.9).to_dict() == evaluate_log(log, gamma=0.9).to_dict()
+    with pytest.raises(AlsimError, match="a TableLog has the probabilities of its own target: leave target out"):
+        ope.evaluate(log, "rules")
+    dataset = alsim.generate_dataset(num_learners=2, policy="uniform")
+    with pytest.raises(AlsimError, match="target must be a policy with probabilities; got None: name one"):
+        ope.evaluate(dataset)
+
+
 def test_a_policy_has_the_mean_return_of_its_own_episodes_of_unequal_length():
     columns = table()
     size = len(columns["episode"])
