@@ -90,7 +90,10 @@ class NamedColumns:
         if isinstance(column, np.ndarray):
             names, codes = np.unique(column, return_inverse=True)
             return Ranked(codes.astype(np.int64), names)
-        coded = cells.encode(column)
+        try:
+            coded = cells.encode(column)
+        except cells.InvalidName as error:
+            raise ResponsesError(f"{self.source}, column {name}: {error}") from None
         rank = np.empty(len(coded.names) + 1, np.int64)
         order = np.argsort(coded.names, kind="stable")
         rank[order], rank[-1] = np.arange(len(order)), -1
@@ -166,10 +169,17 @@ def _described(describe: Callable[[int], str], is_file: bool) -> Callable[[int],
 
 
 def _as_integers(column: pa.ChunkedArray) -> Any:
-    """Return a column as an array of integers if all of its cells are integers, or else the column."""
+    """Return a column of names as an array of integers if all of its cells are integers, or else the column.
+
+    Lists and other nested cells become texts.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_nested(column.type):
+        return pa.chunked_array([pa.array([None if cell is None else str(cell) for cell in column.to_pylist()])])
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float32())
     if column.null_count or len(column) == 0:
         return column
     if cells.is_text(column):
@@ -183,9 +193,10 @@ def _as_integers(column: pa.ChunkedArray) -> Any:
 
 
 def _checked(names: Sequence[str], source: str) -> Sequence[str]:
-    """Return the names of columns. Raises ResponsesError for a table without columns, and for a name of two columns."""
+    """Return the names of columns that are texts. Raises ResponsesError if there are none, or for a repeated name."""
+    names = [name for name in names if isinstance(name, str)]
     if not names:
-        raise ResponsesError(f"{source}: has no columns", "pass a table with one row per step")
+        raise ResponsesError(f"{source}: has no columns with names", "pass a table with one row per step")
     if repeated := [name for k, name in enumerate(names) if name in names[:k]]:
         raise ResponsesError(f"{source}: more than one column is named {repeated[0]!r}", "rename all but one")
     return names

@@ -217,6 +217,19 @@ def test_each_episode_is_a_unit_without_learners():
     assert log.values(1.0) is None
 
 
+def test_cells_of_unusual_types_are_read():
+    columns = table()
+    size = len(columns["episode"])
+    plain = ope.TableLog({**columns, "reward": [0, 1] * (size // 2) + [0] * (size % 2)})
+    booleans = ope.TableLog({**columns, "reward": [False, True] * (size // 2) + [False] * (size % 2)})
+    np.testing.assert_array_equal(plain.steps.rewards, booleans.steps.rewards)
+    for write in (np.float16, lambda code: [code], lambda code: {"code": code}):
+        found = ope.TableLog({**columns, "cluster": [write(len(name)) for name in columns["cluster"]]}).pooled()
+        order = np.argsort(["3", "4", "6"])
+        lengths = {**columns, "cluster": [int(order[[3, 4, 6].index(len(name))]) for name in columns["cluster"]]}
+        assert found.clusters.tolist() == by_episode(lengths, "cluster", 0)
+
+
 def test_ids_of_any_kind_are_sorted_as_numbers_or_texts():
     columns = table(episodes=12)
     rewards = ope.TableLog(columns).steps.rewards
@@ -343,7 +356,13 @@ BAD_TABLES = [
         "all episodes are of one learner, me, and a standard error needs at least 2 independent learners",
     ),
     (lambda columns: columns["q"].pop(), {}, "the column 'q' has"),
-    (lambda columns: columns.clear(), {}, "has no columns"),
+    (lambda columns: columns.clear(), {}, "has no columns with names; pass a table with one row per step"),
+    (
+        lambda columns: columns.update(learner=["x" * 2000] * len(columns["q"])),
+        {},
+        "the table, column learner: a name has",
+    ),
+    (lambda columns: columns.update(cluster=3), {}, "the table, column cluster: expected one value per row; got 3"),
 ]
 
 

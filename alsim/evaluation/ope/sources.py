@@ -29,8 +29,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a target policy on a log of another one: diagnosis, estimates, and which of them to believe.
 
-    log          Dataset of the simulator, or the directory of one; or a log with the probabilities of its target, such as
-                 a `TableLog` or a `JoinedLog`
+    log          Dataset of the simulator, or the directory of one; or a log with the probabilities of its target, such
+                 as a `TableLog` or a `JoinedLog`
     target       policy with probabilities: a name, the directory of a trained one, or an object. None: that of the log
     gamma        discount factor, in [0, 1]
     confidence   level of the intervals, in (0, 1)
