@@ -292,7 +292,7 @@ def compat_d3rlpy(session: nox.Session) -> None:
 
 @nox.session(name="ope-peers", venv_backend=PIP)
 def ope_peers(session: nox.Session) -> None:
-    """Print estimates and times of off-policy evaluation beside Open Bandit Pipeline and SCOPE-RL."""
+    """Print off-policy estimates of alsim, Open Bandit Pipeline and SCOPE-RL, and their times."""
     theirs = new_environment(session, f"{session.create_tmp()}/theirs", *UNCOMPILED_TORCH)
     ours = [needed for needed in PYPROJECT["project"]["dependencies"] if not needed.startswith("gymnasium")]
     install_into(session, theirs, "scope-rl==0.2.1", *OF_OBP, *ours)

@@ -1,4 +1,4 @@
-"""Estimates of off-policy evaluation beside Open Bandit Pipeline and SCOPE-RL, on the same arrays in the same run.
+"""Off-policy estimates of alsim, Open Bandit Pipeline and SCOPE-RL, on the same arrays in the same run.
 
 `nox -s ope-peers` installs both and prints values and times. The libraries compute their estimates and bootstrap
 intervals of 100 draws, their default; alsim computes an estimate with its interval by the delta method.
