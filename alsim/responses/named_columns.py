@@ -104,10 +104,6 @@ class NamedColumns:
         value = self._columns[name][row].as_py()
         return None if isinstance(value, str) and value.strip() in cells.MISSING_TEXTS else value
 
-    def release(self, name: str) -> None:
-        """Release the memory of a column that is not read again."""
-        del self._columns[name]
-
 
 def read_named_columns(table: Any, choose: Choose, options: FileOptions | None = None) -> NamedColumns:
     """Read some columns of a table.

@@ -471,7 +471,7 @@ def test_bad_lists_of_logs_are_refused_in_one_sentence():
 
 def test_datasets_of_several_policies_are_one_log():
     """The target is one of the policies, so its own episodes have the weight 1."""
-    datasets = [alsim.generate_dataset(num_learners=n, policy=p, seed=5) for n, p in ((6, "uniform"), (8, "rules"))]
+    datasets = [alsim.generate_dataset(n, 2, policy=p, seed=5) for n, p in ((6, "uniform"), (8, "rules"))]
     target = alsim.policies.make_policy("uniform")
     logs = [SimulatedLog(dataset, target) for dataset in datasets]
     joined = ope.JoinedLog(logs, keys=[dataset.manifest["seed"] for dataset in datasets])

@@ -12,7 +12,7 @@ from alsim.errors import AlsimError
 from alsim.evaluation.ope.episodes import EpisodeLog, Pooled, Steps, Warned
 from alsim.evaluation.ope.fitted_q import FOLDS, ActionValues
 from alsim.evaluation.ope.propensities import Propensities, default_floor
-from alsim.evaluation.ope.propensities import estimate_propensities as fitted
+from alsim.evaluation.ope.propensities import estimate_propensities as estimate_from_arrays
 from alsim.evaluation.ope.roles import Chosen, choose_columns
 from alsim.evaluation.ope.table_rows import TableRows
 from alsim.responses.named_columns import FileOptions, read_named_columns
@@ -152,12 +152,12 @@ def _estimated(rows: TableRows, policies: _Policies, folds: int, floor: float | 
     features, (actions, names) = rows.feature_matrix(), rows.ranked("action")
     learners, least = rows.units[rows.place.episode], default_floor(len(names)) if floor is None else floor
     if policies.names is None:
-        return fitted(features, actions, learners, folds, least)
+        return estimate_from_arrays(features, actions, learners, folds, least)
     odds, clipped = np.empty(len(actions)), 0
     for code, name in enumerate(policies.names):
         own = policies.codes == code
         try:
-            found = fitted(features[own], actions[own], learners[own], folds, least)
+            found = estimate_from_arrays(features[own], actions[own], learners[own], folds, least)
         except AlsimError as error:
             raise AlsimError(f"policy {name} of the log: {error}") from None
         odds[own], clipped = found.probability, clipped + found.clipped
