@@ -257,6 +257,31 @@ def test_several_policies_are_named_and_each_row_keeps_its_propensity():
     assert warned in evaluate_log(ope.TableLog(columns)).warnings
 
 
+def test_the_value_from_the_population_of_two_policies_is_exact():
+    """Two steps, two actions with rewards 1 and 4; a target that takes the first with probability 1/4 has 6.5.
+
+    Policy a takes the first action with probability 1/2 (4 histories, each in 4 of 16 episodes), b with 1/4.
+    """
+    rows = []
+    for policy, p in (("a", 2), ("b", 1)):  # of 4
+        for first in (0, 1):
+            for second in (0, 1):
+                odds = [[p, 4 - p][action] for action in (first, second)]
+                for _ in range(odds[0] * odds[1]):
+                    episode = len(rows) // 2
+                    for action, share in zip((first, second), odds, strict=True):
+                        rows.append((episode, [1, 4][action], share / 4, [0.25, 0.75][action], policy))
+    names = ("episode", "reward", "behaviour", "target", "policy")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    log = ope.TableLog(columns)
+    assert (log.behaviour, len(log.steps.lengths)) == ("a, b", 32)
+    joined = ope.JoinedLog([*map(ope.TableLog, halves(columns))])
+    for one in (log, joined):
+        found = evaluate_log(one).estimators
+        for name in ("tis", "pdis", "snpdis", "window"):
+            assert found[name].value == pytest.approx(2 * (0.25 * 1 + 0.75 * 4), abs=EXACT), name
+
+
 def changed(name, row, value):
     """Return a change of one cell of the table."""
 
