@@ -6,10 +6,14 @@ from alsim.evaluation.ope.estimate import Estimate
 from alsim.evaluation.ope.evaluation import ESTIMATORS, Evaluation
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
 from alsim.evaluation.ope.intervals import ClippingBias, bernstein, bootstrap, clipping_bias, hoeffding
+from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.marginalised import mis
+from alsim.evaluation.ope.propensities import Propensities, estimate_propensities
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
 from alsim.evaluation.ope.sources import evaluate
+from alsim.evaluation.ope.tables import TableLog
 from alsim.evaluation.ope.tuning import slope
+from alsim.responses.named_columns import FileOptions
 
 __all__ = [
     "ESTIMATORS",
@@ -17,6 +21,10 @@ __all__ = [
     "ClippingBias",
     "Diagnosis",
     "Estimate",
+    "FileOptions",
+    "JoinedLog",
+    "Propensities",
+    "TableLog",
     "Evaluation",
     "bernstein",
     "bootstrap",
@@ -25,6 +33,7 @@ __all__ = [
     "dm",
     "dr",
     "dros",
+    "estimate_propensities",
     "evaluate",
     "fitted_q",
     "fqe",

@@ -10,7 +10,7 @@ import numpy as np
 from alsim.config import class_of, independent_unit
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
-from alsim.datasets.views import joint_distributions
+from alsim.datasets.views import LoggedBatch, joint_distributions
 from alsim.errors import AlsimError
 from alsim.evaluation.ope.episodes import EpisodeLog, Features, Place, Pooled, Steps, Warned
 from alsim.evaluation.ope.features import (
@@ -23,7 +23,7 @@ from alsim.evaluation.ope.features import (
     kinds_of_odds,
     levels_of,
 )
-from alsim.policies import Policy, PolicyWithProbabilities, View, make_policy
+from alsim.policies import Policy, PolicyWithProbabilities, make_policy
 from alsim.policies.checks import with_probabilities
 from alsim.policies.rounds import round_size_of
 from alsim.types import Doubles, Floats, Longs, f32
@@ -75,10 +75,10 @@ class SimulatedLog(EpisodeLog):
         if len(self._lengths) == 0:
             raise AlsimError(f"{dataset!r} has no episodes: generate some")
         size = len(dataset)
-        self._place, self._action = Place.of_lengths(self._lengths), dataset.action.astype(np.int64)
+        self._place = Place.of_lengths(self._lengths)
         self._features = Features(*(np.zeros((*self._place.shape, NUM_FEATURES), f32) for _ in range(2)))
         self._clustered: Floats = np.empty((size, len(BINS)), f32)
-        self._kind: Longs = np.empty(size, np.int64)
+        self._reward, self._propensity = np.empty(size), np.empty(size)
         self._target, self._behaviour = Probabilities.empty(size), Probabilities.empty(size)
         self._is_pooled = self._read(with_probabilities(target, "the target"), _behaviour_of(dataset))
         self.warnings = () if self._is_pooled else (NOT_POOLED,)
@@ -93,32 +93,33 @@ class SimulatedLog(EpisodeLog):
         passes = [policies] if all(round_size_of(policy) is None for policy in policies) else [[p] for p in policies]
         for number, together in enumerate(passes):
             tables = [self._target, self._behaviour][number : number + len(together)]
-            for rows, view, odds in joint_distributions(self._dataset, together, self._mask):
-                self._read_batch(rows, view, odds, tables)
-        logged = self._dataset.propensity
-        return behaviour is not None and np.allclose(self._behaviour.action, logged, rtol=0, atol=AGREEMENT)
+            for batch in joint_distributions(self._dataset, together, self._mask):
+                self._read_batch(batch, tables)
+        return behaviour is not None and np.allclose(self._behaviour.action, self._propensity, rtol=0, atol=AGREEMENT)
 
-    def _read_batch(self, rows: Longs, view: View, odds: Sequence[Doubles], tables: Sequence[Probabilities]) -> None:
+    def _read_batch(self, batch: LoggedBatch, tables: Sequence[Probabilities]) -> None:
         """Write the probabilities under some policies, the features, and what clusters are made of."""
-        levels, actions = levels_of(view.observation, self._observation, self._num_los), self._action[rows]
-        self._kind[rows], taken = kinds_of_actions(actions, levels)
+        rows, observation = batch.rows, batch.view.observation
+        levels = levels_of(observation, self._observation, self._num_los)
+        kind, taken = kinds_of_actions(batch.action, levels)
         place = self._place.episode[rows], self._place.step[rows]
-        for table, found in zip(tables, odds, strict=True):
+        for table, found in zip(tables, batch.odds, strict=True):
             kinds = kinds_of_odds(found, levels)
-            table.write(rows, found, kinds.share, actions, self._kind[rows])
+            table.write(rows, found, kinds.share, batch.action, kind)
             if table is self._target:
-                self._clustered[rows] = clustered_by(view.observation, levels)
-                self._features.taken[place] = features(view.observation, levels, taken)
-                self._features.expected[place] = features(view.observation, levels, kinds)
+                self._reward[rows], self._propensity[rows] = batch.reward, batch.propensity
+                self._clustered[rows] = clustered_by(observation, levels)
+                self._features.taken[place] = features(observation, levels, taken)
+                self._features.expected[place] = features(observation, levels, kinds)
 
     def _steps(self) -> Steps:
         """Return the arrays of the estimators."""
-        data, padded = self._dataset, self._place.padded
-        learner = numpy_column(data.episodes, "learner_id")
-        unit = independent_unit(data.manifest["config"])
+        padded = self._place.padded
+        learner = numpy_column(self._dataset.episodes, "learner_id")
+        unit = independent_unit(self._dataset.manifest["config"])
         return Steps(
-            padded(data.reward.astype(np.float64)),
-            padded(data.propensity, 1.0),
+            padded(self._reward),
+            padded(self._propensity, 1.0),
             padded(self._target.action, 1.0),
             self._lengths,
             class_of(learner, unit.size) if unit.name == "class" else learner,

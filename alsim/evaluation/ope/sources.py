@@ -18,7 +18,7 @@ from alsim.types import describe
 
 def evaluate(
     log: Any,
-    target: Any,
+    target: Any = None,
     *,
     gamma: float = 1.0,
     confidence: float = CONFIDENCE,
@@ -29,8 +29,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a target policy on a log of another one: diagnosis, estimates, and which of them to believe.
 
-    log          Dataset of the simulator, or the directory of one
-    target       policy with probabilities: a name, the directory of a trained one, or an object
+    log          Dataset of the simulator, or the directory of one; or a log with the probabilities of its target, such
+                 as a `TableLog` or a `JoinedLog`
+    target       policy with probabilities: a name, the directory of a trained one, or an object. None: that of the log
     gamma        discount factor, in [0, 1]
     confidence   level of the intervals, in (0, 1)
     estimators   names of the estimators to compute, see `ESTIMATORS`; None: all
@@ -50,10 +51,16 @@ def evaluate(
 
 def read_episodes(log: Any, target: Any, *, action_mask: Any = None) -> EpisodeLog:
     """Return the episodes of a log, see `evaluate`. Raises AlsimError for others."""
+    if isinstance(log, EpisodeLog):
+        if target is not None:
+            raise InputTypeError(f"a {type(log).__name__} has the probabilities of its own target: leave target out")
+        return log
     source = load_dataset(log) if isinstance(log, str | Path) else log
     if isinstance(source, Dataset):
+        if target is None:
+            raise InputTypeError("target must be a policy with probabilities; got None: name one, such as 'rules'")
         return SimulatedLog(source, make_policy(target), action_mask)
-    raise InputTypeError(f"log must be a Dataset or its directory; got {describe(log)}")
+    raise InputTypeError(f"log must be a Dataset, its directory, or a log of episodes; got {describe(log)}")
 
 
 __all__ = ["evaluate", "read_episodes"]
