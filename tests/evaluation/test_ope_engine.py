@@ -12,6 +12,7 @@ from alsim.engine import AdaptiveEngine, export_log, load_log
 from alsim.errors import AlsimError
 from alsim.evaluation.ope.engine_logs import EngineEpisodes
 from alsim.evaluation.ope.evaluation import evaluate_log
+from alsim.evaluation.ope.joined import JoinedLog
 from alsim.models.student import BKTModel
 
 TEACHES = {item["id"]: item["skills_taught"] for item in ITEMS}
@@ -267,6 +268,16 @@ def test_expected_features_are_means_over_the_first_item(guided, target):
 def test_clusters_are_small_integers(guided):
     clusters = EngineEpisodes(guided, "guide").pooled().clusters
     assert clusters.min() >= 0 and clusters.max() < 45
+
+
+def test_joined_logs_know_students_by_name(tmp_path):
+    engine = engine_with_students(5)
+    logs = [EngineEpisodes(exported(engine, tmp_path / str(k), names=True), "guide") for k in range(2)]
+    names = [name.as_py() for name in load_log(tmp_path / "0" / "log").episodes.column("learner_name")]
+    joined = JoinedLog(logs, keys=[0, 0])
+    assert logs[0].unit_names[logs[0].steps.units].tolist() == names
+    assert np.unique(joined.steps.units).size == 5
+    assert (joined.transitions, joined.unsupported) == (2 * logs[0].transitions, 0)
 
 
 # ── warnings and invalid input ──────────────────────────────────────────────────────────────────

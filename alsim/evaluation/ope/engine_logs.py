@@ -64,6 +64,7 @@ class EngineEpisodes(EpisodeLog):
         self._policy = log.events.column("policy").to_numpy()
         self.behaviour = ", ".join(sorted(set(self._policy[log.is_shown].tolist())))
         self._logged = _logged(log, sessions.rows)
+        self.unit_names = sessions.names(log)
         self._has_features = self._recommender is not None or log.has_model
         self._read()
         self.steps = self._steps()

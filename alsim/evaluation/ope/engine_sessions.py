@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alsim.datasets.engine_log import EngineLog
 from alsim.datasets.manifest import DatasetError
@@ -67,6 +68,14 @@ class Sessions(NamedTuple):
     def steps(self) -> Place:
         """Session and number of each of the S steps of all sessions."""
         return Place.of_lengths(self.lengths)
+
+    def names(self, log: EngineLog) -> NDArray[Any] | None:
+        """Return the names of students by number; None if the export has no names."""
+        if not log.manifest["names"]:
+            return None
+        found = np.full(int(self.student.max()) + 1, "", object)
+        found[self.student] = log.episodes.column("learner_name").to_numpy()
+        return found
 
     def by_step(self, values: Any, others: Any) -> Any:
         """Return values of all steps, (S, ...): of interactions (M, ...), or else of their sessions (n, ...)."""

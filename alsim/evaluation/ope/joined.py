@@ -51,6 +51,15 @@ class JoinedLog(EpisodeLog):
             _units(self._logs, known),
         )
 
+        sizes = [int(one.lengths.sum()) for one in steps]
+        lost = [log.unsupported * size for log, size in zip(self._logs, sizes, strict=True)]
+        self.unsupported = sum(lost) / sum(sizes)
+
+    @property
+    def transitions(self) -> int:
+        """Number of interactions."""
+        return sum(log.transitions for log in self._logs)
+
     def pooled(self) -> Pooled | None:
         """Return clusters and groups of actions; None unless all logs have them."""
         found = _all(self._logs, lambda log: log.pooled())
