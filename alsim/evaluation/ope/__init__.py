@@ -2,6 +2,7 @@
 
 from alsim.evaluation.ope.bandit import dm, dros, ips, sndr, snips, switch
 from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
+from alsim.evaluation.ope.engine_logs import EngineEpisodes
 from alsim.evaluation.ope.estimate import Estimate
 from alsim.evaluation.ope.evaluation import ESTIMATORS, Evaluation
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
@@ -20,6 +21,7 @@ __all__ = [
     "ActionValues",
     "ClippingBias",
     "Diagnosis",
+    "EngineEpisodes",
     "Estimate",
     "FileOptions",
     "JoinedLog",
