@@ -2,6 +2,7 @@
 
 from alsim.evaluation.ope.bandit import dm, dros, ips, sndr, snips, switch
 from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
+from alsim.evaluation.ope.engine_logs import EngineEpisodes
 from alsim.evaluation.ope.estimate import Estimate
 from alsim.evaluation.ope.evaluation import ESTIMATORS, Evaluation
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
@@ -10,6 +11,7 @@ from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.marginalised import mis
 from alsim.evaluation.ope.propensities import Propensities, estimate_propensities
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
+from alsim.evaluation.ope.simulated import SimulatedLog
 from alsim.evaluation.ope.sources import evaluate
 from alsim.evaluation.ope.tables import TableLog
 from alsim.evaluation.ope.tuning import slope
@@ -20,12 +22,14 @@ __all__ = [
     "ActionValues",
     "ClippingBias",
     "Diagnosis",
+    "EngineEpisodes",
     "Estimate",
+    "Evaluation",
     "FileOptions",
     "JoinedLog",
     "Propensities",
+    "SimulatedLog",
     "TableLog",
-    "Evaluation",
     "bernstein",
     "bootstrap",
     "clipping_bias",
