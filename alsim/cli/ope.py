@@ -69,8 +69,8 @@ def ope(
             "--columns",
             metavar=COLUMNS_METAVAR,
             show_default="columns of the same names",
-            help="Columns of a table: episode, reward, behaviour, target, and others that the documentation lists; of a "
-            "log of an engine: reward.",
+            help="Columns of a table: episode, reward, behaviour, target, and others in the documentation; of a log of "
+            "an engine: reward.",
         ),
     ] = None,
     features: Annotated[

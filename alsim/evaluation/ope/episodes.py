@@ -91,6 +91,8 @@ class EpisodeLog(ABC):
     steps: Steps
     unit_names: NDArray[Any] | None = None
     """Names of the units, by number, (U,); None: their numbers are their names."""
+    unsupported: float = 0.0
+    """Share of the actions of the target that are known to have no support; the diagnosis may estimate more."""
     warnings: Sequence[Warned] = ()
     """What the reader of an estimate should know about this log."""
 
