@@ -11,6 +11,7 @@ from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.marginalised import mis
 from alsim.evaluation.ope.propensities import Propensities, estimate_propensities
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
+from alsim.evaluation.ope.simulated import SimulatedLog
 from alsim.evaluation.ope.sources import evaluate
 from alsim.evaluation.ope.tables import TableLog
 from alsim.evaluation.ope.tuning import slope
@@ -23,11 +24,12 @@ __all__ = [
     "Diagnosis",
     "EngineEpisodes",
     "Estimate",
+    "Evaluation",
     "FileOptions",
     "JoinedLog",
     "Propensities",
+    "SimulatedLog",
     "TableLog",
-    "Evaluation",
     "bernstein",
     "bootstrap",
     "clipping_bias",

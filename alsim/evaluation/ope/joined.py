@@ -50,7 +50,6 @@ class JoinedLog(EpisodeLog):
             np.concatenate([one.lengths for one in steps]),
             _units(self._logs, known),
         )
-
         sizes = [int(one.lengths.sum()) for one in steps]
         lost = [log.unsupported * size for log, size in zip(self._logs, sizes, strict=True)]
         self.unsupported = sum(lost) / sum(sizes)
