@@ -25,6 +25,8 @@ TORCH = "torch==2.13.0"
 
 It is installed with pip, which reads the configuration of users who have a build for the processor.
 """
+OF_OBP = ("matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
+"""Dependencies of Open Bandit Pipeline that build."""
 UNCOMPILED_TORCH = (TORCH, "--no-compile")
 """Without bytecode, which Python writes when it imports a module: most modules of PyTorch are never imported."""
 
@@ -253,7 +255,7 @@ def compat_exports(session: nox.Session) -> None:
     install_with_torch(session, "datasets>=4", "minari[create]", extras="minari,hdf5")
     # The newest obp that installs on Python 3.11 and later. Some dependencies that it pins do not build there.
     session.install("-q", "--no-deps", "obp==0.4.1")
-    session.install("-q", "matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
+    session.install("-q", *OF_OBP)
     files = ("minari", "export_huggingface", "export_obp")
     session.run("pytest", *(f"tests/compat/test_{name}.py" for name in files), *session.posargs)
 
@@ -286,6 +288,16 @@ def compat_d3rlpy(session: nox.Session) -> None:
         env={"ALSIM_EXPORTS": data},
         external=True,
     )
+
+
+@nox.session(name="ope-peers", venv_backend=PIP)
+def ope_peers(session: nox.Session) -> None:
+    """Print off-policy estimates of alsim, Open Bandit Pipeline and SCOPE-RL, and their times."""
+    theirs = new_environment(session, f"{session.create_tmp()}/theirs", *UNCOMPILED_TORCH)
+    ours = [needed for needed in PYPROJECT["project"]["dependencies"] if not needed.startswith("gymnasium")]
+    install_into(session, theirs, "scope-rl==0.2.1", *OF_OBP, *ours)
+    install_into(session, theirs, "--no-deps", "obp==0.4.1", "-e", ".")  # alsim itself excludes this Gymnasium
+    session.run(str(theirs / "python"), "-m", "benchmarks.ope_peers", external=True)
 
 
 def new_environment(session: nox.Session, folder: str, *requirements: str) -> Path:
@@ -366,8 +378,8 @@ def claims(session: nox.Session) -> None:
     for claim in ("policies", "engine_stores", "engine_server", "cold_start", "ope"):
         session.run("python", "-m", f"benchmarks.{claim}")
     session.run("python", "-m", "benchmarks.training_time", "--part", "alsim")
-    session.notify("training-time-torch", [])
-    session.notify("training-time-jax", [])
+    for peers in ("training-time-torch", "training-time-jax", "ope-peers"):
+        session.notify(peers, [])
     for recipe in ("compat-torchrl", "compat-rllib", "compat-tianshou", "compat-cleanrl", "compat-dkt"):
         session.notify(recipe, ["-m", "long", "-s"])
 

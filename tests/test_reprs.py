@@ -144,6 +144,7 @@ def statistics() -> list[Any]:
         found.audit(["rules"], learners=20, config=config),
         *(ope.pdis(half, half, half), ope.diagnose(half, half), ope.fitted_q(half, one, one)),
         ope.clipping_bias(half[:, 0], half[:, 0], half[:, 0], 1),
+        ope.evaluate(alsim.generate_dataset(num_learners=20, seed=0, config=config), "uniform"),
     ]
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from alsim.cli.app import app
 from alsim.cli.completion import complete_policy
 from alsim.cli.help import examples
-from alsim.cli.options import ForceOption, ImportOption, JsonOption, SeedOption, allow_classes
+from alsim.cli.options import (
+    COLUMNS_METAVAR,
+    ForceOption,
+    ImportOption,
+    JsonOption,
+    SeedOption,
+    allow_classes,
+    read_columns,
+)
 from alsim.cli.output import elapsed_progress, write_report
-
-
-def _target(policy: str) -> str:
-    """Let a policy `module:Class` be found in the working directory."""
-    allow_classes(policy)
-    return policy
 
 
 @app.command(
@@ -25,22 +27,30 @@ def _target(policy: str) -> str:
     epilog=examples(
         "alsim ope by-rules --target epsilon-greedy:rules:0.1",
         "alsim ope by-uniform --target rules --plot ope.svg --json ope.json",
-        "alsim ope by-rules --target runs/ppo --estimator dr --estimator mis",
+        "alsim ope students.csv --columns reward=score,behaviour=p,target=new",
     ),
 )
 def ope(
-    log: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.", show_default=False)],
+    logs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LOG...",
+            show_default=False,
+            help="Directory of a dataset or of an exported log of an engine, or a table with one row per step; several "
+            "are one log.",
+        ),
+    ],
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--target",
             metavar="POLICY",
-            callback=_target,
+            callback=allow_classes,
             autocompletion=complete_policy,
-            show_default=False,
+            show_default="that of the table",
             help="Policy to evaluate: a name, the directory of a trained one, or module:Class.",
         ),
-    ],
+    ] = None,
     estimators: Annotated[
         list[str] | None,
         typer.Option("--estimator", metavar="NAME", show_default="all", help="Estimator to compute; may be repeated."),
@@ -53,6 +63,24 @@ def ope(
         int,
         typer.Option("--refit", metavar="B", help="Refits of fqe to resampled learners, for its interval; 0: none."),
     ] = 0,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar=COLUMNS_METAVAR,
+            show_default="columns of the same names",
+            help="Columns of a table: episode, reward, behaviour, target, and others in the documentation; of a log of "
+            "an engine: reward.",
+        ),
+    ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option("--feature", metavar="NAME", help="Column for estimated propensities; may be repeated."),
+    ] = None,
+    estimate_propensities: Annotated[
+        bool,
+        typer.Option("--estimate-propensities", help="Estimate the propensities of a table without them."),
+    ] = False,
     seed: SeedOption = 0,
     imports: ImportOption = None,
     force: ForceOption = False,
@@ -68,10 +96,16 @@ def ope(
     estimators, or none.
     """
     from alsim.cli.ope_text import print_evaluation
-    from alsim.evaluation.ope import evaluate
+    from alsim.evaluation.ope.evaluation import checked_estimators, evaluate_log
+    from alsim.evaluation.ope.sources import read_episodes
 
-    with elapsed_progress(f"evaluating {target} on {log}"):
-        found = evaluate(log, target, gamma=gamma, confidence=confidence, estimators=estimators, refit=refit, seed=seed)
+    roles: dict[str, Any] = {**(read_columns(columns) if columns else {})}
+    if features:
+        roles["features"] = features
+    names = checked_estimators(estimators)
+    with elapsed_progress(f"evaluating {target or 'a policy'} on {', '.join(map(str, logs))}"):
+        log = read_episodes(logs, target, columns=roles or None, estimate_propensities=estimate_propensities)
+        found = evaluate_log(log, gamma=gamma, confidence=confidence, estimators=names, refit=refit, seed=seed)
     result = found.to_dict()
     result["verdict"] = print_evaluation(found, confidence)
     if plot is not None:

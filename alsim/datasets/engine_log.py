@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from reprlib import repr as short
@@ -10,63 +10,30 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from alsim.datasets.engine_export import MODEL, read_kind
+from alsim.datasets.engine_manifest import LogManifest
+from alsim.datasets.engine_replay import Replay, Shown
 from alsim.datasets.engine_schema import COLUMNS, LOG_VERSION, log_schema
-from alsim.datasets.manifest import MANIFEST, Count, DatasetError, FileEntry, TableEntry
+from alsim.datasets.manifest import MANIFEST, DatasetError
 from alsim.datasets.shard_files import shard_file
 from alsim.datasets.store import check_file
 from alsim.datasets.tables import numpy_column
 from alsim.engine.catalogue import Catalogue
-from alsim.engine.decisions import Step, decisions
+from alsim.engine.events import ANSWERED, STUDIED
 from alsim.engine.models import EngineModel
 from alsim.engine.quiz import POLICY as QUIZ
 from alsim.engine.recommenders import Recommender, make_recommender
-from alsim.types import Doubles, Longs, describe, safe_repr
+from alsim.types import Bools, Doubles, Longs, describe, safe_repr
 from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.reading import reason
 
 RESTORE = "restore the file, or export the log again"
 ARRAYS = ("obs", "action", "reward", "terminated", "truncated", "learner_id", "episode", "step", "propensity", "time")
 """Columns of the transitions that are NumPy arrays."""
-
-
-class EngineEntry(BaseModel):
-    """The engine: names, digests and settings."""
-
-    model_config = ConfigDict(strict=True)
-
-    policy: str
-    model: str
-    digest: str
-    catalogue: str
-    seed: int
-    threshold: float
-
-
-class LogTables(BaseModel):
-    """The tables."""
-
-    transitions: TableEntry
-    events: TableEntry
-    episodes: TableEntry
-
-
-class LogManifest(BaseModel):
-    """The keys of a manifest that readers rely on."""
-
-    model_config = ConfigDict(strict=True)
-
-    log_version: int
-    engine: EngineEntry
-    skills: list[str]
-    num_learners: Count
-    names: bool
-    session_gap: float
-    files: list[FileEntry]
-    tables: LogTables
 
 
 class EngineLog:
@@ -103,10 +70,15 @@ class EngineLog:
         names = {Path(entry["path"]).stem: self.path / entry["path"] for entry in self.manifest["files"]}
         return Catalogue.read(names["catalogue"], names["skills"], inside=self.path)
 
+    @property
+    def has_model(self) -> bool:
+        """True if the dataset has the student model of the engine."""
+        return any(entry["path"] == MODEL for entry in self.manifest["files"])
+
     @cached_property
     def model(self) -> EngineModel:
         """Student model of the engine. Raises DatasetError if the dataset does not have it."""
-        if not any(entry["path"] == MODEL for entry in self.manifest["files"]):
+        if not self.has_model:
             raise DatasetError(
                 f"{self.path} has no student model, because its parameters have names of students: export the log with "
                 "names=True (--names)"
@@ -124,7 +96,8 @@ class EngineLog:
         ready = np.zeros(len(self.manifest["skills"]), np.bool_)
         ready[self.events.column("ready")[row].as_py()] = True
         above = {*self._columns["item"][row - self._columns["rank"][row] : row].tolist()}
-        numbers = self._recommender(row).candidates(ready)
+        recommender = self.recommender(self.events.column("policy")[row].as_py())
+        numbers = recommender.candidates(ready)
         return [self.catalogue.items[k].id for k in numbers.tolist() if k not in above]
 
     def probabilities(self, rows: ArrayLike) -> Doubles:
@@ -137,39 +110,24 @@ class EngineLog:
         those of the dataset; and EngineError for a policy that does not compute the propensities of all candidates.
         """
         wanted = np.asarray(rows, np.int64).reshape(-1)
-        self._check_shown(wanted.tolist())
-        found = np.zeros((len(wanted), len(self.catalogue)))
-        for learner in np.unique(self._columns["learner_id"][wanted]).tolist():
-            self._write_probabilities(learner, wanted, found)
-        return found
+        self._check_shown(wanted)
+        unique, place = np.unique(wanted, return_inverse=True)
+        found = np.zeros((len(unique), len(self.catalogue)))
+        for shown in self.replay.shown(unique):
+            for recommender, part in self.by_policy(shown):
+                found[np.searchsorted(unique, part.rows)] = part.propensities(recommender)
+        return found[place]
 
-    def _write_probabilities(self, learner: int, wanted: Longs, found: Doubles) -> None:
-        """Write the propensities at the decisions for one student."""
-        begin, end = map(int, np.searchsorted(self._columns["learner_id"], [learner, learner + 1]))
-        rank, first, steps = self._columns["rank"], list[int](), list[Step]()
-        placed, skills = self.events.column("placed"), self.manifest["skills"]
-        for row in range(begin, end):
-            time, item = float(self._columns["time"][row]), int(self._columns["item"][row])
-            if rank[row] > 0:
-                steps[-1].items.append(item)
-                continue
-            first.append(row)
-            if (values := placed[row].as_py()) is not None:
-                mastery = {skill: p for skill, p in zip(skills, values, strict=True) if p == p}
-                steps.append(Step([], time, placed=mastery))
-            else:
-                steps.append(Step([item], time, None if rank[row] == 0 else float(self._columns["credit"][row])))
-        places: dict[int, list[int]] = {}
-        for place in np.flatnonzero(self._columns["learner_id"][wanted] == learner).tolist():
-            places.setdefault(int(wanted[place] - rank[wanted[place]]), []).append(place)
-        settings, groups = self.manifest["engine"], np.arange(len(self.catalogue))
-        names = [self.learner_name(learner)]
-        students = self.model.new_students(names)
-        for number, situation in decisions(self.model, students, steps, settings["threshold"], settings["seed"]):
-            for place in places.get(first[number], ()):
-                row = int(wanted[place])
-                above = np.array([[*self._columns["item"][row - rank[row] : row], -1]], np.int32)
-                found[place] = self._recommender(row).shares(situation, groups, len(groups), above)[0]
+    def by_policy(self, shown: Shown) -> Iterator[tuple[Recommender, Shown]]:
+        """Yield the recommenders that showed some items, each with its items."""
+        names = self.events.column("policy").take(shown.rows).to_numpy()
+        for name in sorted(set(names)):
+            yield self.recommender(name), shown.part(np.flatnonzero(names == name))
+
+    @cached_property
+    def replay(self) -> Replay:
+        """Replay of the log with the student model of the dataset."""
+        return Replay(self, self._columns)
 
     def learner_name(self, learner: int) -> str:
         """Return the name of a student, "" if the dataset has no names. Raises DatasetError for an unknown number."""
@@ -206,6 +164,31 @@ class EngineLog:
         names = "learner_id", "item", "rank", "credit", "time"
         return {name: _column(self.events, name, -1) for name in names}
 
+    @cached_property
+    def is_shown(self) -> Bools:
+        """True for the events in which the policy of the engine showed an item, (E,)."""
+        return np.asarray((self._columns["rank"] >= 0) & ~self._is("policy", QUIZ))
+
+    @cached_property
+    def is_own(self) -> Bools:
+        """True for those of `is_shown` that were decided with the catalogue and the student model of the dataset."""
+        settings = self.manifest["engine"]
+        return self.is_shown & self._is("catalogue", settings["catalogue"]) & self._is("model", settings["digest"])
+
+    @cached_property
+    def is_step(self) -> Bools:
+        """True for the events that are interactions, (E,)."""
+        return self._is("event", ANSWERED) | self._is("event", STUDIED)
+
+    def numbers(self, table: str, name: str, rows: Longs | None = None) -> Doubles:
+        """Return a column of numbers of a table, NaN for null, in some rows or in all."""
+        column = getattr(self, table).column(name)
+        return np.asarray((column if rows is None else column.take(rows)).cast(pa.float64()).to_numpy())
+
+    def _is(self, name: str, word: str) -> Bools:
+        """Return whether a column of the events has a word, (E,)."""
+        return np.asarray(pc.fill_null(pc.equal(self.events.column(name), word), False).to_numpy())
+
     def __getattr__(self, name: str) -> NDArray[Any]:
         """Return one of the NumPy arrays. Raises AttributeError for another name."""
         if name in ARRAYS:
@@ -227,10 +210,13 @@ class EngineLog:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def _check_shown(self, rows: Sequence[int]) -> None:
+    def _check_shown(self, rows: ArrayLike) -> None:
         """Raise DatasetError unless items were shown in rows of events, by catalogue and model of the dataset."""
         settings, rank = self.manifest["engine"], self._columns["rank"]
-        for row in rows:
+        wanted = np.asarray(rows, np.int64).reshape(-1)
+        is_valid = (wanted >= 0) & (wanted < len(rank))
+        is_valid[is_valid] = self.is_own[wanted[is_valid]]
+        for row in wanted[~is_valid][:1].tolist():
             if not 0 <= row < len(rank) or rank[row] < 0:
                 raise DatasetError(
                     f"row {row} of the events of {self.path} is no item that was shown: use a row with a rank"
@@ -247,12 +233,11 @@ class EngineLog:
                         f"has {settings[key]}: only the propensities of the items that were shown are known"
                     )
 
-    def _recommender(self, row: int) -> Recommender:
-        """Return the recommender that decided in a row of events."""
-        name = str(self.events.column("policy")[row].as_py())
-        if name not in self._recommenders:
-            self._recommenders[name] = make_recommender(name, self.catalogue)
-        return self._recommenders[name]
+    def recommender(self, policy: str) -> Recommender:
+        """Return a recommender with the catalogue of the dataset by its name. Raises EngineError."""
+        if policy not in self._recommenders:
+            self._recommenders[policy] = make_recommender(policy, self.catalogue)
+        return self._recommenders[policy]
 
     @cached_property
     def _recommenders(self) -> dict[str, Recommender]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,17 +55,34 @@ def distributions(dataset: Dataset, policy: Policy, action_mask: Any = None) -> 
     return ((rows + offset, odds) for offset, _, rows, _, (odds,) in _odds(dataset, [known], mask))
 
 
-def joint_distributions(
-    dataset: Dataset, policies: Sequence[Policy], action_mask: Any = None
-) -> Iterator[tuple[Longs, View, list[Doubles]]]:
-    """Return an iterator over indices (N,), their view, and the probabilities of all actions under each policy.
+class LoggedBatch(NamedTuple):
+    """Batch of N transitions of a dataset, with the probabilities of all actions under some policies."""
+
+    rows: Longs
+    """Indices of the transitions, (N,)."""
+    view: View
+    """What the policies saw before the actions."""
+    odds: list[Doubles]
+    """Probabilities under each policy, (N, A)."""
+    action: Longs
+    """Logged actions, (N,)."""
+    reward: Floats
+    """Logged rewards, (N,)."""
+    propensity: Doubles
+    """Logged propensities, (N,)."""
+
+
+def joint_distributions(dataset: Dataset, policies: Sequence[Policy], action_mask: Any = None) -> Iterator[LoggedBatch]:
+    """Return an iterator over batches of transitions, with the probabilities under several policies.
 
     policies  policies with `probabilities`, all without a state of all learners, or one of any kind
 
     For batches and errors, see `Dataset.distributions`.
     """
     known, mask = [with_probabilities(policy, "the policy") for policy in policies], logged_mask(dataset, action_mask)
-    return ((rows + offset, view, odds) for offset, _, rows, view, odds in _odds(dataset, known, mask))
+    for offset, part, rows, view, odds in _odds(dataset, known, mask):
+        columns = (part.action[rows].astype(np.int64), part.reward[rows], part.propensity[rows])
+        yield LoggedBatch(rows + offset, view, odds, *columns)
 
 
 def probabilities(dataset: Dataset, policy: Policy, action_mask: Any = None) -> Doubles:

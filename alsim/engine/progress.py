@@ -61,6 +61,19 @@ class Progress:
         shown = np.full((n, MOST_SHOWN), -1, np.int32)
         return cls(zeros, zeros.copy(), zeros - 1, nan, nan.copy(), shown, np.zeros_like(shown), [[] for _ in range(n)])
 
+    def rows(self, rows: Longs) -> Progress:
+        """Return a copy of the progress of some students."""
+        return Progress(
+            decisions=self.decisions[rows],
+            interactions=self.interactions[rows],
+            last=self.last[rows],
+            first_time=self.first_time[rows],
+            last_time=self.last_time[rows],
+            shown=self.shown[rows],
+            counts=self.counts[rows],
+            trials=[list(self.trials[i]) for i in rows.tolist()],
+        )
+
 
 def with_shown(progress: Progress, choice: Choice, now: list[float]) -> Progress:
     """Return the progress after decisions at some times."""
@@ -113,11 +126,30 @@ def remove_shown(progress: Progress, item: int) -> bool:
     return was_shown
 
 
+def forget(progress: Progress, rows: Longs, items: Longs) -> None:
+    """Forget that items (m,) were shown to some students (m,), in place: see `remove_shown`."""
+    shown, counts = progress.shown[rows], progress.counts[rows]
+    is_removed = shown == items[:, np.newaxis]
+    some = is_removed.any(axis=1)
+    rows, shown, counts, is_removed = rows[some], shown[some], counts[some], is_removed[some]
+    kept = np.argsort(is_removed, axis=1, kind="stable")
+    shown[is_removed], counts[is_removed] = -1, 0
+    progress.shown[rows] = np.take_along_axis(shown, kept, axis=1)
+    progress.counts[rows] = np.take_along_axis(counts, kept, axis=1)
+
+
 def set_time(progress: Progress, now: float) -> None:
     """Set the time of the last event of the only student, in place."""
     if math.isnan(progress.first_time[0]):
         progress.first_time[0] = now
     progress.last_time[0] = now
+
+
+def set_times(progress: Progress, now: Doubles) -> None:
+    """Set the time of the last event of the first students, (m,), in place."""
+    first = progress.first_time[: len(now)]
+    first[:] = np.where(np.isnan(first), now, first)
+    progress.last_time[: len(now)] = now
 
 
 def times(names: Sequence[str], progress: Progress, moment: float | None) -> list[float]:
@@ -135,4 +167,16 @@ def times(names: Sequence[str], progress: Progress, moment: float | None) -> lis
     return [moment] * len(names)
 
 
-__all__ = ["MOST_SHOWN", "MOST_TRIALS", "Progress", "Trial", "remove_shown", "set_time", "show", "times", "with_shown"]
+__all__ = [
+    "MOST_SHOWN",
+    "MOST_TRIALS",
+    "Progress",
+    "Trial",
+    "forget",
+    "remove_shown",
+    "set_time",
+    "set_times",
+    "show",
+    "times",
+    "with_shown",
+]

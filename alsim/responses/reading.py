@@ -151,7 +151,7 @@ def read_responses(
             problem = f"{path}: is a directory with the files of {published.title}"
             raise ResponsesError(problem, "name its format with {}", format=published.name)
         raise ResponsesError(f"{path} is a directory; expected a file", "use Responses.from_dataset for a dataset")
-    with _reading(path):
+    with reading_file(path):
         if format is not None and format not in FORMATS:
             if is_binary(path):
                 problem = f"{path}: the published format {format} is for text files"
@@ -218,7 +218,7 @@ def _options(arguments: Arguments) -> Options:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading_file(path: Path) -> Iterator[None]:
     """Convert the exceptions of reading a file to ResponsesError."""
     import pyarrow as pa
 

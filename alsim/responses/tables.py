@@ -65,7 +65,7 @@ def build_from_table(table: Any, columns: Mapping[str, str | None] | None, optio
         column = table[name]
         return cells.as_arrow(column[:SAMPLE] if hasattr(column, "__getitem__") else column, f"{source}, column {name}")
 
-    found = map_columns(columns, _column_names(table), source, sample)
+    found = map_columns(columns, column_names(table), source, sample)
     selected = {column: table[name] for column, name in found.names.items()}
     fields = build(selected, Source(source, found.names, recognised=found.recognised), options)
     log_recognised(source, fields.report)
@@ -337,7 +337,7 @@ def _without_timestamp(columns: Mapping[str, str | None] | None) -> dict[str, st
     return mapping
 
 
-def _column_names(table: Any) -> list[Any]:
+def column_names(table: Any) -> list[Any]:
     """Return the names of the columns of a table of any supported type."""
     if isinstance(table, Mapping):
         return list(table)

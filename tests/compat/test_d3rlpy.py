@@ -16,12 +16,17 @@ import pyarrow.parquet
 import pytest
 import torch
 from d3rlpy.algos import DQNConfig  # noqa: F401  # in a row of the table
-from scope_rl.ope.discrete import PerDecisionImportanceSampling, TrajectoryWiseImportanceSampling
+from scope_rl.ope.discrete import (
+    PerDecisionImportanceSampling,
+    SelfNormalizedPDIS,
+    TrajectoryWiseImportanceSampling,
+)
 from scope_rl.ope.estimators_base import BaseOffPolicyEstimator
 from scope_rl.utils import check_logged_dataset
 
 import alsim
 from alsim.envs.registration import GymnasiumVersionError
+from alsim.evaluation import ope
 
 HERE = Path(os.environ["ALSIM_EXPORTS"])
 COLUMNS = ("observations", "actions", "rewards", "terminals", "timeouts")
@@ -124,3 +129,29 @@ def test_the_estimate_for_the_behaviour_policy_is_its_mean_return(logged, truth,
         evaluation_policy_action_dist=np.full((logged["size"], logged["n_actions"]), 1 / 270),
     )
     assert value == pytest.approx(truth["episodes"]["cumulative_reward"].mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "ours"),
+    [
+        (TrajectoryWiseImportanceSampling, ope.tis),
+        (PerDecisionImportanceSampling, ope.pdis),
+        (SelfNormalizedPDIS, ope.snpdis),
+    ],
+)
+def test_estimates_of_another_policy_are_those_of_alsim(logged, truth, estimator, ours):
+    """Padded rows have the uniform policy, so their weights are 1, as those after the end are in alsim."""
+    tilted = np.where(np.arange(270) < 90, 1.2, 1.0)
+    target = np.tile(tilted / tilted.sum(), (logged["size"], 1))
+    target[logged["padding"]] = 1 / 270
+    value = estimator().estimate_policy_value(
+        step_per_trajectory=logged["step_per_trajectory"],
+        action=logged["action"],
+        reward=logged["reward"].astype(float),
+        pscore=logged["pscore"],
+        evaluation_policy_action_dist=target,
+    )
+    shape = (-1, logged["step_per_trajectory"])
+    chosen = target[np.arange(logged["size"]), logged["action"]]
+    arrays = (array.reshape(shape) for array in (logged["reward"].astype(float), logged["pscore"], chosen))
+    assert value == pytest.approx(ours(*arrays, truth["episodes"]["total_steps"].to_numpy()).value, rel=1e-6)

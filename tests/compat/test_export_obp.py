@@ -13,6 +13,7 @@ from obp.ope import (
 )
 
 from alsim.datasets.export import export_dataset
+from alsim.evaluation import ope
 
 
 @pytest.fixture(scope="module", params=["uniform", "rules"])
@@ -45,3 +46,20 @@ def test_the_estimate_for_a_policy_of_questions_only(feedback):
     expected = (feedback["reward"][asked] / 9 / feedback["pscore"][asked]).sum(dtype=float) / feedback["n_rounds"]
     assert values["ipw"] == pytest.approx(expected, rel=1e-6)
     assert values["dr"] == pytest.approx(expected, rel=1e-6)  # with a reward model of zeros
+
+
+def test_the_estimates_are_those_of_alsim(feedback):
+    """Of a policy that prefers questions, with a model of the rewards."""
+    random, rows = np.random.default_rng(0), np.arange(feedback["n_rounds"])
+    target = feedback["pi_b"] * np.where(np.arange(feedback["n_actions"]) < 9, 2.0, 1.0)[:, np.newaxis]
+    target /= target.sum(axis=1, keepdims=True)
+    model = random.random(target.shape)
+    estimators = [InverseProbabilityWeighting(), SelfNormalizedInverseProbabilityWeighting(), DoublyRobust()]
+    values = OffPolicyEvaluation(bandit_feedback=feedback, ope_estimators=estimators).estimate_policy_values(
+        action_dist=target, estimated_rewards_by_reg_model=model
+    )
+    taken = rows, feedback["action"], 0
+    arrays = feedback["reward"], feedback["pscore"], target[taken]
+    predictions = {"q": model[taken], "v": (target * model).sum(axis=(1, 2))}
+    ours = {"ipw": ope.ips(*arrays), "snipw": ope.snips(*arrays), "dr": ope.dr(*arrays, **predictions)}
+    assert values == pytest.approx({name: found.value for name, found in ours.items()}, rel=1e-6)

@@ -19,6 +19,8 @@ SLOW = {
     "docs/engine/command-line.md",
     "docs/engine/monitoring.md",
     "docs/engine/simulator.md",
+    "docs/evaluation/off-policy-engine.md",
+    "docs/evaluation/off-policy-logs.md",
     "docs/exports.md",
     "docs/how-to/add-a-dynamics.md",
     "docs/how-to/add-a-policy.md",

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import alsim
@@ -283,6 +284,24 @@ def test_bad_input(log, tmp_path):
     refused("confidence", log, "rules", confidence=95)
     refused("draws|refit", log, "rules", refit=3)
     refused("at least 2 independent", logged(learners=1), "rules")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("reward", np.nan, "rewards must be finite; got nan in episode 2, step 0"),
+        ("propensity", 0.0, r"behaviour must be probabilities in \(0, 1\].*; got 0 in episode 2, step 0"),
+        ("propensity", np.nan, "behaviour must be finite; got nan in episode 2, step 0"),
+    ],
+)
+def test_invalid_numbers_in_a_log_are_named(log, column, value, message):
+    table = log.transitions
+    values = table.column(column).to_numpy().copy()
+    values[log.episodes.column("total_steps").to_numpy()[:2].sum()] = value
+    place = table.column_names.index(column)
+    changed = table.set_column(place, table.field(column), pa.array(values, table.field(column).type))
+    tables = {"transitions": changed, "events": log.events, "episodes": log.episodes}
+    refused(message, alsim.Dataset(log.manifest, tables, log.bank), "epsilon-greedy:rules:0.15")
 
 
 class Silent:

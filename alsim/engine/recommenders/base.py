@@ -74,6 +74,19 @@ class Situation(NamedTuple):
             log=lambda i: [],
         )
 
+    def rows(self, rows: Longs) -> Situation:
+        """Return the situation of some students, without their logs."""
+        numbers = rows.tolist()
+        return self._replace(
+            students=[self.students[i] for i in numbers],
+            mastery=self.mastery[rows],
+            ready=self.ready[rows],
+            progress=self.progress.rows(rows),
+            words=self.words[rows],
+            now=[self.now[i] for i in numbers] if self.now else (),
+            log=lambda i: [],
+        )
+
     @property
     def salts(self) -> Keys:
         """Random number of each decision, (n,) uint64."""

@@ -2,22 +2,34 @@
 
 from alsim.evaluation.ope.bandit import dm, dros, ips, sndr, snips, switch
 from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
+from alsim.evaluation.ope.engine_logs import EngineEpisodes
 from alsim.evaluation.ope.estimate import Estimate
 from alsim.evaluation.ope.evaluation import ESTIMATORS, Evaluation
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q, fqe
 from alsim.evaluation.ope.intervals import ClippingBias, bernstein, bootstrap, clipping_bias, hoeffding
+from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.marginalised import mis
+from alsim.evaluation.ope.propensities import Propensities, estimate_propensities
 from alsim.evaluation.ope.sequential import dr, pdis, snpdis, sntis, tis, wdr, window
+from alsim.evaluation.ope.simulated import SimulatedLog
 from alsim.evaluation.ope.sources import evaluate
+from alsim.evaluation.ope.tables import TableLog
 from alsim.evaluation.ope.tuning import slope
+from alsim.responses.named_columns import FileOptions
 
 __all__ = [
     "ESTIMATORS",
     "ActionValues",
     "ClippingBias",
     "Diagnosis",
+    "EngineEpisodes",
     "Estimate",
     "Evaluation",
+    "FileOptions",
+    "JoinedLog",
+    "Propensities",
+    "SimulatedLog",
+    "TableLog",
     "bernstein",
     "bootstrap",
     "clipping_bias",
@@ -25,6 +37,7 @@ __all__ = [
     "dm",
     "dr",
     "dros",
+    "estimate_propensities",
     "evaluate",
     "fitted_q",
     "fqe",

@@ -1,4 +1,4 @@
-"""Interface of logs of episodes: the arrays that estimators need, whatever the source."""
+"""Interface of logs of episodes: the arrays that estimators need, from any source."""
 
 from __future__ import annotations
 
@@ -89,6 +89,10 @@ class EpisodeLog(ABC):
     behaviour: str
     """Name of the policy of the log; several are separated by commas."""
     steps: Steps
+    unit_names: NDArray[Any] | None = None
+    """Names of the units, by number, (U,); None: their numbers are their names."""
+    unsupported: float = 0.0
+    """Share of the actions of the target that are known to have no support; the diagnosis may estimate more."""
     warnings: Sequence[Warned] = ()
     """What the reader of an estimate should know about this log."""
 

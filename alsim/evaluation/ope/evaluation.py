@@ -86,7 +86,9 @@ def evaluate_log(
 ) -> Evaluation:
     """Compute the estimates of a log, and recommend one, see `alsim.evaluation.ope.evaluate`."""
     names, steps = checked_estimators(estimators), log.steps
+    own = _mean_return(steps, gamma, confidence)
     diagnosis = diagnose(steps.behaviour, steps.target, steps.lengths, learners=steps.units)
+    diagnosis = diagnosis._replace(unsupported_share=max(diagnosis.unsupported_share, log.unsupported))
     calls = _calls(log, gamma, confidence, read_refit(refit, confidence), seed)
     found, undefined = dict[str, Estimate](), dict[str, list[str]]()
     for name in names:
@@ -102,7 +104,7 @@ def evaluate_log(
         behaviour=log.behaviour,
         episodes=len(steps.lengths),
         transitions=log.transitions,
-        behaviour_value=_mean_return(steps, gamma, confidence),
+        behaviour_value=own,
         estimators=found,
         recommended=chosen,
         diagnostics=diagnosis,

@@ -100,7 +100,11 @@ def fqe(
 
 def fold_of(log: Log, folds: int) -> Longs:
     """Return the part of each episode, (n,) in [0, folds): all episodes of a unit are in the same part."""
-    units = np.arange(len(log.rewards)) if log.units is None else log.units
+    return parts_of(np.arange(len(log.rewards)) if log.units is None else log.units, folds)
+
+
+def parts_of(units: Longs, folds: int) -> Longs:
+    """Return the part of each unit, in [0, folds), of units that are numbered from 0."""
     spread = (units.astype(np.uint64) + u64(1)) * SPREAD >> u64(32)
     return (spread % u64(folds)).astype(np.int64)
 
@@ -227,4 +231,4 @@ def _read_features(values: NDArray[np.floating], name: str, alive: Bools) -> NDA
     return array
 
 
-__all__ = ["FOLDS", "RIDGE", "ActionValues", "fitted_q", "fold_of", "fqe"]
+__all__ = ["FOLDS", "RIDGE", "ActionValues", "fitted_q", "fold_of", "fqe", "parts_of"]

@@ -10,7 +10,7 @@ import numpy as np
 from alsim.config import class_of, independent_unit
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
-from alsim.datasets.views import joint_distributions
+from alsim.datasets.views import LoggedBatch, joint_distributions
 from alsim.errors import AlsimError
 from alsim.evaluation.ope.episodes import EpisodeLog, Features, Place, Pooled, Steps, Warned
 from alsim.evaluation.ope.features import (
@@ -23,7 +23,7 @@ from alsim.evaluation.ope.features import (
     kinds_of_odds,
     levels_of,
 )
-from alsim.policies import Policy, PolicyWithProbabilities, View, make_policy
+from alsim.policies import Policy, PolicyWithProbabilities, make_policy
 from alsim.policies.checks import with_probabilities
 from alsim.policies.rounds import round_size_of
 from alsim.types import Doubles, Floats, Longs, f32
@@ -67,9 +67,10 @@ class _Columns:
         if len(self.lengths) == 0:
             raise AlsimError(f"{dataset!r} has no episodes: generate some")
         size = len(dataset)
-        self.place, self._action = Place.of_lengths(self.lengths), dataset.action.astype(np.int64)
+        self.place = Place.of_lengths(self.lengths)
         self.taken: Floats = np.zeros((*self.place.shape, NUM_FEATURES), f32)
         self.clustered: Floats = np.empty((size, len(BINS)), f32)
+        self.reward, self.propensity = np.empty(size), np.empty(size)
         self.behaviour = Probabilities.empty(size)
         self.is_pooled = False
 
@@ -85,31 +86,31 @@ class _Columns:
         together = [one for one in work if round_size_of(one[0]) is None]
         alone = [[one] for one in work if round_size_of(one[0]) is not None]
         for number, part in enumerate([together, *alone] if together else alone):
-            for rows, view, odds in joint_distributions(self.dataset, [policy for policy, _ in part], self._mask):
-                self._read_batch(rows, view, odds, [log for _, log in part], is_first=number == 0)
-        logged = self.dataset.propensity
-        self.is_pooled = behaviour is not None and np.allclose(self.behaviour.action, logged, rtol=0, atol=AGREEMENT)
+            for batch in joint_distributions(self.dataset, [policy for policy, _ in part], self._mask):
+                self._read_batch(batch, [log for _, log in part], is_first=number == 0)
+        if behaviour is not None:
+            self.is_pooled = np.allclose(self.behaviour.action, self.propensity, rtol=0, atol=AGREEMENT)
 
-    def _read_batch(
-        self, rows: Longs, view: View, odds: Sequence[Doubles], logs: Sequence[SimulatedLog | None], *, is_first: bool
-    ) -> None:
+    def _read_batch(self, batch: LoggedBatch, logs: Sequence[SimulatedLog | None], *, is_first: bool) -> None:
         """Write the probabilities under some policies, the features, and what clusters are made of.
 
         logs      log of the target of each policy; None: it is the policy of the log
         is_first  whether no other policies were run on these rows
         """
-        levels, actions = levels_of(view.observation, self._observation, self._num_los), self._action[rows]
-        kind, taken = kinds_of_actions(actions, levels)
+        rows, observation = batch.rows, batch.view.observation
+        levels = levels_of(observation, self._observation, self._num_los)
+        kind, taken = kinds_of_actions(batch.action, levels)
         place = self.place.episode[rows], self.place.step[rows]
         if is_first:
-            self.clustered[rows] = clustered_by(view.observation, levels)
-            self.taken[place] = features(view.observation, levels, taken)
-        for log, found in zip(logs, odds, strict=True):
+            self.reward[rows], self.propensity[rows] = batch.reward, batch.propensity
+            self.clustered[rows] = clustered_by(observation, levels)
+            self.taken[place] = features(observation, levels, taken)
+        for log, found in zip(logs, batch.odds, strict=True):
             kinds = kinds_of_odds(found, levels)
             table = self.behaviour if log is None else log.probabilities
-            table.write(rows, found, kinds.share, actions, kind)
+            table.write(rows, found, kinds.share, batch.action, kind)
             if log is not None:
-                log.expected[place] = features(view.observation, levels, kinds)
+                log.expected[place] = features(observation, levels, kinds)
 
 
 class SimulatedLog(EpisodeLog):
@@ -149,14 +150,15 @@ class SimulatedLog(EpisodeLog):
     def _finish(self) -> None:
         """Make the arrays of the estimators."""
         self.warnings = () if self._columns.is_pooled else (NOT_POOLED,)
-        data, padded = self._columns.dataset, self._columns.place.padded
-        learner = numpy_column(data.episodes, "learner_id")
-        unit = independent_unit(data.manifest["config"])
+        columns = self._columns
+        padded = columns.place.padded
+        learner = numpy_column(columns.dataset.episodes, "learner_id")
+        unit = independent_unit(columns.dataset.manifest["config"])
         self.steps = Steps(
-            padded(data.reward.astype(np.float64)),
-            padded(data.propensity, 1.0),
+            padded(columns.reward),
+            padded(columns.propensity, 1.0),
             padded(self.probabilities.action, 1.0),
-            self._columns.lengths,
+            columns.lengths,
             class_of(learner, unit.size) if unit.name == "class" else learner,
         )
 

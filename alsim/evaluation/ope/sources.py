@@ -1,24 +1,29 @@
-"""Off-policy evaluation of logs of any kind: datasets of simulated learners, and several of them as one log."""
+"""Off-policy evaluation of logs of any kind: datasets, logs of engines, tables, and several of them as one log."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alsim.datasets.engine_export import read_kind
+from alsim.datasets.engine_log import EngineLog, load_log
 from alsim.datasets.store import Dataset, load_dataset
 from alsim.errors import InputTypeError
 from alsim.evaluation.estimates import CONFIDENCE
+from alsim.evaluation.ope.engine_logs import EngineEpisodes
 from alsim.evaluation.ope.episodes import EpisodeLog
 from alsim.evaluation.ope.evaluation import Evaluation, checked_estimators, evaluate_log
+from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.simulated import SimulatedLog
+from alsim.evaluation.ope.tables import TableLog
 from alsim.policies import make_policy
 from alsim.types import describe
 
 
 def evaluate(
     log: Any,
-    target: Any,
+    target: Any = None,
     *,
     gamma: float = 1.0,
     confidence: float = CONFIDENCE,
@@ -29,8 +34,10 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a target policy on a log of another one: diagnosis, estimates, and which of them to believe.
 
-    log          Dataset of the simulator, or the directory of one
-    target       policy with probabilities: a name, the directory of a trained one, or an object
+    log          Dataset of the simulator, or the directory of one; EngineLog, or its directory; a file or table with
+                 the columns of `TableLog`; a log with the probabilities of its target, such as a `TableLog`; or a list
+                 of these, as one log
+    target       policy with probabilities: a name, the directory of a trained one, or an object. None: that of the log
     gamma        discount factor, in [0, 1]
     confidence   level of the intervals, in (0, 1)
     estimators   names of the estimators to compute, see `ESTIMATORS`; None: all
@@ -48,12 +55,66 @@ def evaluate(
     return evaluate_log(found, gamma=gamma, confidence=confidence, estimators=names, refit=refit, seed=seed)
 
 
-def read_episodes(log: Any, target: Any, *, action_mask: Any = None) -> EpisodeLog:
-    """Return the episodes of a log, see `evaluate`. Raises AlsimError for others."""
-    source = load_dataset(log) if isinstance(log, str | Path) else log
-    if isinstance(source, Dataset):
-        return SimulatedLog(source, make_policy(target), action_mask)
-    raise InputTypeError(f"log must be a Dataset or its directory; got {describe(log)}")
+def read_episodes(
+    log: Any,
+    target: Any = None,
+    *,
+    action_mask: Any = None,
+    columns: Mapping[str, Any] | None = None,
+    estimate_propensities: bool = False,
+) -> EpisodeLog:
+    """Return the episodes of a log with the probabilities of a target, see `evaluate`.
+
+    columns                see `TableLog`; of a log of an engine, {"reward": column}
+    estimate_propensities  see `TableLog`
+
+    Datasets of one seed have the same learners. Raises AlsimError for others.
+    """
+    if isinstance(log, Sequence) and not isinstance(log, str):
+        opened = [_opened(one) for one in log]
+        options = {"action_mask": action_mask, "columns": columns, "estimate_propensities": estimate_propensities}
+        parts = [read_episodes(one, target, **options) for one in opened]
+        keys = [("seed", one.manifest["seed"]) if isinstance(one, Dataset) else k for k, one in enumerate(opened)]
+        return parts[0] if len(parts) == 1 else JoinedLog(parts, keys)
+    source = _opened(log)
+    if isinstance(source, EpisodeLog):
+        if target is not None:
+            raise InputTypeError(f"a {type(source).__name__} has the probabilities of its own target: leave target out")
+        return source
+    if isinstance(source, Path | Mapping):
+        label = "target" if target is None else str(target)
+        return TableLog(source, columns, target=label, estimate_propensities=estimate_propensities)
+    if not isinstance(source, Dataset | EngineLog):
+        raise InputTypeError(
+            f"log must be a Dataset, an EngineLog, a directory of one, a table or a log of episodes; got "
+            f"{describe(log)}; pass tables of other types to TableLog"
+        )
+    if target is None:
+        raise InputTypeError("target must be a policy with probabilities; got None: name one, such as 'rules'")
+    _check_options(source, columns, estimate_propensities)
+    if isinstance(source, EngineLog):
+        return EngineEpisodes(source, target, **(columns or {}))
+    return SimulatedLog(source, make_policy(target), action_mask)
+
+
+def _opened(log: Any) -> Any:
+    """Return the dataset or the log of an engine in a directory, and others as they are."""
+    if not isinstance(log, str | Path):
+        return log
+    path = Path(log)
+    if path.is_file():
+        return path
+    return load_dataset(path) if read_kind(path) is None else load_log(path)
+
+
+def _check_options(source: Any, columns: Mapping[str, Any] | None, estimate_propensities: bool) -> None:
+    """Raise InputTypeError for options that a dataset or a log of an engine does not have."""
+    if estimate_propensities:
+        raise InputTypeError(f"{source!r} has propensities: leave out estimate_propensities (--estimate-propensities)")
+    allowed = {"reward"} if isinstance(source, EngineLog) else set()
+    if unknown := [role for role in columns or () if role not in allowed]:
+        has = "only the column for reward can be chosen" if allowed else "all columns are known"
+        raise InputTypeError(f"columns has {unknown[0]!r}; of {source!r}, {has}: leave it out")
 
 
 __all__ = ["evaluate", "read_episodes"]
