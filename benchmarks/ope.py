@@ -58,6 +58,8 @@ class Study(NamedTuple):
 FIRST = Study(f"{RULES}0.2", (f"{RULES}0.15",), 8000, 200_000, more=MORE)
 UNIFORM = Study("uniform", (f"{RULES}1", f"{RULES}0.75", f"{RULES}0.5", f"{RULES}0.2", "rules"), 8000)
 STUDIES = (
+    Study(f"{RULES}0.2", (f"{RULES}0.18",), FEW),
+    Study(f"{RULES}0.2", (f"{RULES}0.15",), FEW, dynamics="bkt"),
     Study(f"{RULES}0.3", (f"{RULES}0.2", f"{RULES}0.1"), 2000),
     Study(f"{RULES}0.1", (f"{RULES}0.2",), 2000),
     Study(f"{RULES}0.2", (f"{RULES}0.15",), 2000, dynamics="fatigue"),
@@ -69,8 +71,6 @@ STUDIES = (
     FIRST,
     Study(f"{RULES}0.2", (f"{RULES}0.1", f"{RULES}0.25"), 8000),
     Study("softmax", ("softmax:0.2", "igw"), 1000, 10_000),
-    Study(f"{RULES}0.2", (f"{RULES}0.18",), FEW),
-    Study(f"{RULES}0.2", (f"{RULES}0.15",), FEW, dynamics="bkt"),
 )
 """All studies, in the order of the measurement."""
 

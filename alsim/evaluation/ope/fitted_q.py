@@ -18,8 +18,12 @@ from alsim.types import Bools, Doubles, Longs, short_repr, u64
 
 FOLDS = 5
 """Default number of parts of the learners for cross-fitting."""
-RIDGE = 1e-6
-"""Default penalty of squared coefficients, relative to the mean square of the features."""
+RIDGE = 1e-3
+"""Default penalty of squared coefficients, relative to the mean square of the features.
+
+With 1e-6, models of late steps, which few episodes reach, predict values of up to 3e5 under the dynamics `bkt`. There,
+the standard deviation of `dr` from 2,000 episodes is 45; with 1e-3, it is 0.05. The bias of `fqe` is smaller, too.
+"""
 SPREAD = u64(0x9E3779B97F4A7C15)
 """Odd multiplier that spreads the numbers of units over folds (Knuth 1998, section 6.4)."""
 
