@@ -57,7 +57,7 @@ class Probabilities(NamedTuple):
 
 
 class _Columns:
-    """What a dataset gives to the logs of all targets: its rows, and their features that depend on no target."""
+    """Columns of a dataset that the logs of all targets share: its rows, and the features that depend on no target."""
 
     def __init__(self, dataset: Dataset, action_mask: Any) -> None:
         manifest = dataset.manifest
