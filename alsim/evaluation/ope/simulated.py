@@ -56,6 +56,64 @@ class Probabilities(NamedTuple):
         self.action[rows], self.kind[rows] = odds[number, actions], share[number, kinds]
 
 
+class _Columns:
+    """What a dataset gives to the logs of all targets: its rows, and their features that depend on no target."""
+
+    def __init__(self, dataset: Dataset, action_mask: Any) -> None:
+        manifest = dataset.manifest
+        self.dataset, self._mask = dataset, action_mask
+        self._observation, self._num_los = manifest["observation"], manifest["bank"]["num_los"]
+        self.lengths: Longs = numpy_column(dataset.episodes, "total_steps").astype(np.int64)
+        if len(self.lengths) == 0:
+            raise AlsimError(f"{dataset!r} has no episodes: generate some")
+        size = len(dataset)
+        self.place = Place.of_lengths(self.lengths)
+        self.taken: Floats = np.zeros((*self.place.shape, NUM_FEATURES), f32)
+        self.clustered: Floats = np.empty((size, len(BINS)), f32)
+        self.reward, self.propensity = np.empty(size), np.empty(size)
+        self.behaviour = Probabilities.empty(size)
+        self.is_pooled = False
+
+    def read(self, logs: Sequence[SimulatedLog], targets: Sequence[PolicyWithProbabilities]) -> None:
+        """Read the features, and the probabilities under the targets and under the policy of the log.
+
+        All policies are run in one pass over the log, except those that learn across learners, which need their own.
+        """
+        behaviour = _behaviour_of(self.dataset)
+        work: list[tuple[PolicyWithProbabilities, SimulatedLog | None]] = [*zip(targets, logs, strict=True)]
+        if behaviour is not None:
+            work.append((behaviour, None))
+        together = [one for one in work if round_size_of(one[0]) is None]
+        alone = [[one] for one in work if round_size_of(one[0]) is not None]
+        for number, part in enumerate([together, *alone] if together else alone):
+            for batch in joint_distributions(self.dataset, [policy for policy, _ in part], self._mask):
+                self._read_batch(batch, [log for _, log in part], is_first=number == 0)
+        self.is_pooled = behaviour is not None and np.allclose(
+            self.behaviour.action, self.propensity, rtol=0, atol=AGREEMENT
+        )
+
+    def _read_batch(self, batch: LoggedBatch, logs: Sequence[SimulatedLog | None], *, is_first: bool) -> None:
+        """Write the probabilities under some policies, the features, and what clusters are made of.
+
+        logs      log of the target of each policy; None: it is the policy of the log
+        is_first  whether no other policies were run on these rows
+        """
+        rows, observation = batch.rows, batch.view.observation
+        levels = levels_of(observation, self._observation, self._num_los)
+        kind, taken = kinds_of_actions(batch.action, levels)
+        place = self.place.episode[rows], self.place.step[rows]
+        if is_first:
+            self.reward[rows], self.propensity[rows] = batch.reward, batch.propensity
+            self.clustered[rows] = clustered_by(observation, levels)
+            self.taken[place] = features(observation, levels, taken)
+        for log, found in zip(logs, batch.odds, strict=True):
+            kinds = kinds_of_odds(found, levels)
+            table = self.behaviour if log is None else log.probabilities
+            table.write(rows, found, kinds.share, batch.action, kind)
+            if log is not None:
+                log.expected[place] = features(observation, levels, kinds)
+
+
 class SimulatedLog(EpisodeLog):
     """Log of a dataset of simulated learners, and the probabilities of a target policy there.
 
@@ -67,74 +125,54 @@ class SimulatedLog(EpisodeLog):
     """
 
     def __init__(self, dataset: Dataset, target: Policy, action_mask: Any = None) -> None:
-        manifest = dataset.manifest
-        self._dataset, self._mask = dataset, action_mask
-        self._observation, self._num_los = manifest["observation"], manifest["bank"]["num_los"]
-        self.target, self.behaviour = str(target.name), str(manifest["policy"]["name"])
-        self._lengths: Longs = numpy_column(dataset.episodes, "total_steps").astype(np.int64)
-        if len(self._lengths) == 0:
-            raise AlsimError(f"{dataset!r} has no episodes: generate some")
-        size = len(dataset)
-        self._place = Place.of_lengths(self._lengths)
-        self._features = Features(*(np.zeros((*self._place.shape, NUM_FEATURES), f32) for _ in range(2)))
-        self._clustered: Floats = np.empty((size, len(BINS)), f32)
-        self._reward, self._propensity = np.empty(size), np.empty(size)
-        self._target, self._behaviour = Probabilities.empty(size), Probabilities.empty(size)
-        self._is_pooled = self._read(with_probabilities(target, "the target"), _behaviour_of(dataset))
-        self.warnings = () if self._is_pooled else (NOT_POOLED,)
-        self.steps = self._steps()
+        self._begin(_Columns(dataset, action_mask), target)
+        self._columns.read([self], [with_probabilities(target, "the target")])
+        self._finish()
 
-    def _read(self, target: PolicyWithProbabilities, behaviour: PolicyWithProbabilities | None) -> bool:
-        """Read probabilities and features; return whether the policy of the log has the logged propensities.
+    @classmethod
+    def of_targets(cls, dataset: Dataset, targets: Sequence[Policy], action_mask: Any = None) -> list[Self]:
+        """Return the log for each of several targets, all read in one pass: the same as one by one, but faster."""
+        known = [with_probabilities(target, "the target") for target in targets]
+        columns, logs = _Columns(dataset, action_mask), [cls.__new__(cls) for _ in targets]
+        for log, target in zip(logs, targets, strict=True):
+            log._begin(columns, target)
+        columns.read(logs, known)
+        for log in logs:
+            log._finish()
+        return logs
 
-        Both policies are run in one pass over the log, or in two if one of them learns across learners.
-        """
-        policies = [target] if behaviour is None else [target, behaviour]
-        passes = [policies] if all(round_size_of(policy) is None for policy in policies) else [[p] for p in policies]
-        for number, together in enumerate(passes):
-            tables = [self._target, self._behaviour][number : number + len(together)]
-            for batch in joint_distributions(self._dataset, together, self._mask):
-                self._read_batch(batch, tables)
-        return behaviour is not None and np.allclose(self._behaviour.action, self._propensity, rtol=0, atol=AGREEMENT)
+    def _begin(self, columns: _Columns, target: Policy) -> None:
+        """Allocate what depends on the target."""
+        self._columns = columns
+        self.target, self.behaviour = str(target.name), str(columns.dataset.manifest["policy"]["name"])
+        self.probabilities = Probabilities.empty(len(columns.dataset))
+        self.expected: Floats = np.zeros_like(columns.taken)
 
-    def _read_batch(self, batch: LoggedBatch, tables: Sequence[Probabilities]) -> None:
-        """Write the probabilities under some policies, the features, and what clusters are made of."""
-        rows, observation = batch.rows, batch.view.observation
-        levels = levels_of(observation, self._observation, self._num_los)
-        kind, taken = kinds_of_actions(batch.action, levels)
-        place = self._place.episode[rows], self._place.step[rows]
-        for table, found in zip(tables, batch.odds, strict=True):
-            kinds = kinds_of_odds(found, levels)
-            table.write(rows, found, kinds.share, batch.action, kind)
-            if table is self._target:
-                self._reward[rows], self._propensity[rows] = batch.reward, batch.propensity
-                self._clustered[rows] = clustered_by(observation, levels)
-                self._features.taken[place] = features(observation, levels, taken)
-                self._features.expected[place] = features(observation, levels, kinds)
-
-    def _steps(self) -> Steps:
-        """Return the arrays of the estimators."""
-        padded = self._place.padded
-        learner = numpy_column(self._dataset.episodes, "learner_id")
-        unit = independent_unit(self._dataset.manifest["config"])
-        return Steps(
-            padded(self._reward),
-            padded(self._propensity, 1.0),
-            padded(self._target.action, 1.0),
-            self._lengths,
+    def _finish(self) -> None:
+        """Make the arrays of the estimators."""
+        self.warnings = () if self._columns.is_pooled else (NOT_POOLED,)
+        data, padded = self._columns.dataset, self._columns.place.padded
+        learner = numpy_column(data.episodes, "learner_id")
+        unit = independent_unit(data.manifest["config"])
+        self.steps = Steps(
+            padded(self._columns.reward),
+            padded(self._columns.propensity, 1.0),
+            padded(self.probabilities.action, 1.0),
+            self._columns.lengths,
             class_of(learner, unit.size) if unit.name == "class" else learner,
         )
 
     def features(self) -> Features:
         """Return the features for fitted Q evaluation."""
-        return self._features
+        return Features(self._columns.taken, self.expected)
 
     def pooled(self) -> Pooled:
         """Return clusters, and actions that are pooled into kinds if the policy of the log can be run again."""
-        padded = self._place.padded
-        groups = padded(clusters(self._clustered))
-        if self._is_pooled:
-            return Pooled(padded(self._behaviour.kind, 1.0), padded(self._target.kind, 1.0), groups)
+        columns = self._columns
+        padded = columns.place.padded
+        groups = padded(clusters(columns.clustered))
+        if columns.is_pooled:
+            return Pooled(padded(columns.behaviour.kind, 1.0), padded(self.probabilities.kind, 1.0), groups)
         return Pooled(self.steps.behaviour, self.steps.target, groups)
 
 
