@@ -137,6 +137,9 @@ def statistics() -> list[Any]:
     config = {"num_los": 3, "max_episode_steps": 12}
     compared = found.compare(["rules", "uniform"], learners=20, config=config)
     steps, reason = np.full(20, 3), np.full(20, 3, np.int8)
+    dataset = alsim.generate_dataset(num_learners=20, seed=0, config=config)
+    table = ope.TableLog({"episode": [0, 1], "reward": [0, 1], "behaviour": [0.5, 0.5], "target": [0.5, 0.5]})
+    actions = np.arange(40) % 2
     return [
         *(found.mean([0.5, 1.0]), found.paired_difference([0.5, 1.0], [0.25, 1.5])),
         *(compared, compared.courses["rules"], found.cumulative_incidence(steps, reason, 12)),
@@ -144,7 +147,9 @@ def statistics() -> list[Any]:
         found.audit(["rules"], learners=20, config=config),
         *(ope.pdis(half, half, half), ope.diagnose(half, half), ope.fitted_q(half, one, one)),
         ope.clipping_bias(half[:, 0], half[:, 0], half[:, 0], 1),
-        ope.evaluate(alsim.generate_dataset(num_learners=20, seed=0, config=config), "uniform"),
+        *(ope.evaluate(dataset, "uniform"), ope.SimulatedLog(dataset, alsim.make_policy("uniform"))),
+        *(table, ope.JoinedLog([table, table]), ope.FileOptions()),
+        ope.estimate_propensities(np.ones((40, 1)), actions, np.arange(40)),
     ]
 
 
@@ -166,6 +171,7 @@ def engines(folder: Path) -> list[Any]:
         found.Commit("ben", 1, b"", answer=answer),
         found.shrunken_difficulties([0], [1], [[0.5, 0.5]], [-1.0, 1.0], [0.0], 1.0),
         found.load_log(found.export_log(one, folder / "log")),
+        alsim.evaluation.ope.EngineEpisodes(found.load_log(folder / "log"), "uniform"),
         *(getattr(errors, name)("message") for name in errors.__all__),
     ]
 

@@ -73,6 +73,15 @@ def ope(
             "an engine: reward.",
         ),
     ] = None,
+    missing: Annotated[
+        float | None,
+        typer.Option(
+            "--missing",
+            metavar="R",
+            show_default="refused",
+            help="Reward of the interactions of an engine without a value in the column of the reward.",
+        ),
+    ] = None,
     features: Annotated[
         list[str] | None,
         typer.Option("--feature", metavar="NAME", help="Column for estimated propensities; may be repeated."),
@@ -104,7 +113,9 @@ def ope(
         roles["features"] = features
     names = checked_estimators(estimators)
     with elapsed_progress(f"evaluating {target or 'a policy'} on {', '.join(map(str, logs))}"):
-        log = read_episodes(logs, target, columns=roles or None, estimate_propensities=estimate_propensities)
+        log = read_episodes(
+            logs, target, columns=roles or None, estimate_propensities=estimate_propensities, missing=missing
+        )
         found = evaluate_log(log, gamma=gamma, confidence=confidence, estimators=names, refit=refit, seed=seed)
     result = found.to_dict()
     result["verdict"] = print_evaluation(found, confidence)

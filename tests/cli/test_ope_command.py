@@ -59,6 +59,73 @@ def test_refits_give_fqe_an_interval(run, log):
     assert json.loads(printed)["estimators"]["fqe"]["ci"] is not None
 
 
+def test_two_logs_are_one(run, log, tmp_path):
+    alsim.generate_dataset(num_learners=30, policy="uniform", seed=1, out=tmp_path / "other")
+    status, printed, _ = run("ope", log, tmp_path / "other", "--target", TARGET, "--json", "-")
+    found = json.loads(printed)
+    assert status == 0 and found["episodes"] == 210 and found["behaviour"] == f"{POLICY}, uniform"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table with two episodes per student, of two steps each."""
+    lines = ["session,student,score,p,new,x"]
+    for session in range(40):
+        lines += [f"{session},{session // 2},{session % 3 + step},0.5,{0.4 + 0.2 * step},{step}" for step in (0, 1)]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "log.csv"
+
+
+def test_a_table_of_the_user(run, table):
+    """Weights are .8 and .8 * 1.2 = .96 in all episodes, so the self-normalised estimate is the mean return."""
+    columns = "episode=session,learner=student,reward=score,behaviour=p,target=new"
+    status, printed, _ = run("ope", table, "--columns", columns, "--target", "new policy", "--json", "-")
+    found = json.loads(printed)
+    assert status == 0 and found["target"] == "new policy" and found["transitions"] == 80
+    rewards = [[session % 3 + step for step in (0, 1)] for session in range(40)]
+    mean = sum(map(sum, rewards)) / 40
+    assert found["estimators"]["snpdis"]["value"] == pytest.approx(mean)
+    assert found["estimators"]["pdis"]["value"] == pytest.approx(sum(0.8 * a + 0.96 * b for a, b in rewards) / 40)
+    assert {"mis", "fqe"}.isdisjoint(found["estimators"])
+
+
+def test_a_table_without_propensities(run, table):
+    columns = "episode=session,reward=score,target=new,action=score,behaviour="
+    status, _, error = run("ope", table, "--columns", columns)
+    assert status == 2 and "--estimate-propensities" in error and len(error.splitlines()) == 1
+    status, printed, _ = run("ope", table, "--columns", columns, "--feature", "x", "--estimate-propensities")
+    assert status == 0 and "estimate" in printed.split("Warning:")[-1]
+
+
+@pytest.fixture
+def engine_log(tmp_path):
+    """Exported log of an engine with 30 students, four responses each."""
+    graph = {"a": [], "b": ["a"]}
+    items = [
+        {"id": f"{s}{k}", "skills_taught": [s], "skills_assessed": [s], "type": "question"}
+        for s in "ab"
+        for k in (0, 1)
+    ]
+    one = alsim.engine.AdaptiveEngine(graph, items)
+    for student in range(30):
+        for k in range(4):
+            shown = one.recommend(f"s{student}", 1, time=100.0 * k)
+            one.process_response(f"s{student}", shown[0].item, (student + k) % 2 == 0, time=100.0 * k + 1)
+    return alsim.engine.export_log(one, tmp_path / "export")
+
+
+def test_the_log_of_an_engine(run, engine_log):
+    """The guide itself has the mean return of the log."""
+    for options in ([], ["--columns", "reward=correct", "--missing", "0"]):
+        status, printed, _ = run("ope", engine_log, "--target", "guide", *options, "--json", "-")
+        found = json.loads(printed)
+        assert status == 0 and found["behaviour"] == "guide" and found["transitions"] == 120
+        assert found["estimators"]["snpdis"]["value"] == pytest.approx(found["behaviour_value"]["value"])
+    assert found["behaviour_value"]["value"] == pytest.approx(2.0)  # half of four answers are correct
+    status, _, error = run("ope", engine_log, "--target", "rules")
+    assert status == 2 and "rules" in error and len(error.splitlines()) == 1
+
+
 @pytest.mark.parametrize("target", [TARGET, "rules"])
 def test_the_figure_shows_the_estimates(run, log, tmp_path, target):
     pytest.importorskip("matplotlib")
@@ -78,6 +145,9 @@ def test_the_figure_shows_the_estimates(run, log, tmp_path, target):
         (["--target", "rules", "--gamma", "2"], "gamma must be in [0, 1]"),
         (["--target", "rules", "--confidence", "95"], "confidence"),
         (["--target", "rules", "--refit", "3"], "40"),
+        (["--target", "rules", "--estimate-propensities"], "has propensities"),
+        (["--target", "rules", "--columns", "reward=x"], "all columns are known"),
+        ([], "target must be a policy"),
     ],
 )
 def test_invalid_input_is_one_sentence(run, log, options, message):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.evaluation.ope.fitted_q import ActionValues, fitted_q
-from alsim.types import Doubles, Floats, Longs, short_repr
+from alsim.types import Doubles, Floats, Longs, safe_repr, short_repr
 
 
 @short_repr
@@ -95,6 +95,11 @@ class EpisodeLog(ABC):
     """Share of the actions of the target that are known to have no support; the diagnosis may estimate more."""
     warnings: Sequence[Warned] = ()
     """What the reader of an estimate should know about this log."""
+
+    @safe_repr
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}(target={self.target!r}, {len(self.steps.lengths):,} episodes by {self.behaviour!r})"
 
     @property
     def transitions(self) -> int:

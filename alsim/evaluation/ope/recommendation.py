@@ -21,14 +21,15 @@ UNCOUNTED = 1e9
 def recommendation(diagnosis: Diagnosis, found: Mapping[str, Estimate]) -> str | None:
     """Return the estimator to believe, None if there is none.
 
-    Within the budget of the diagnosis, a doubly robust estimator; beyond it, `mis` or `window`, whose bias was measured
-    on simulated learners, while enough episodes carry them.
+    Within the budget of the diagnosis, a doubly robust estimator; beyond it, `mis`, or `window` for a log without
+    clusters, while enough episodes carry it. The bias of both was measured on simulated learners only.
     """
     if diagnosis.unsupported_share > LARGEST_UNSUPPORTED:
         return None
     if diagnosis.within_budget:
         return next((name for name in WITHIN if name in found), None)
-    return next((name for name in BEYOND if name in found and found[name].ess >= FEWEST_CARRYING), None)
+    chosen = next((name for name in BEYOND if name in found), None)
+    return chosen if chosen is not None and found[chosen].ess >= FEWEST_CARRYING else None
 
 
 def about(diagnosis: Diagnosis, recommended: str | None) -> Iterator[Warned]:

@@ -62,18 +62,24 @@ def read_episodes(
     action_mask: Any = None,
     columns: Mapping[str, Any] | None = None,
     estimate_propensities: bool = False,
+    missing: float | None = None,
 ) -> EpisodeLog:
     """Return the episodes of a log with the probabilities of a target, see `evaluate`.
 
     columns                see `TableLog`; of a log of an engine, {"reward": column}
     estimate_propensities  see `TableLog`
+    missing                see `EngineEpisodes`
 
     Datasets of one seed have the same learners. Raises AlsimError for others.
     """
     if isinstance(log, Sequence) and not isinstance(log, str):
         opened = [_opened(one) for one in log]
-        options = {"action_mask": action_mask, "columns": columns, "estimate_propensities": estimate_propensities}
-        parts = [read_episodes(one, target, **options) for one in opened]
+        options: dict[str, Any] = {
+            "columns": columns,
+            "estimate_propensities": estimate_propensities,
+            "missing": missing,
+        }
+        parts = [read_episodes(one, target, action_mask=action_mask, **options) for one in opened]
         keys = [("seed", one.manifest["seed"]) if isinstance(one, Dataset) else k for k, one in enumerate(opened)]
         return parts[0] if len(parts) == 1 else JoinedLog(parts, keys)
     source = _opened(log)
@@ -93,7 +99,7 @@ def read_episodes(
         raise InputTypeError("target must be a policy with probabilities; got None: name one, such as 'rules'")
     _check_options(source, columns, estimate_propensities)
     if isinstance(source, EngineLog):
-        return EngineEpisodes(source, target, **(columns or {}))
+        return EngineEpisodes(source, target, **(columns or {}), missing=missing)
     return SimulatedLog(source, make_policy(target), action_mask)
 
 
