@@ -57,7 +57,7 @@ class Probabilities(NamedTuple):
 
 
 class _Columns:
-    """What a dataset gives to the logs of all targets: its rows, and their features that depend on no target."""
+    """Rows of a dataset, and their features that depend on no target."""
 
     def __init__(self, dataset: Dataset, action_mask: Any) -> None:
         manifest = dataset.manifest
