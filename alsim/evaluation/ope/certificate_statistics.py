@@ -60,7 +60,7 @@ class Score(NamedTuple):
 
 @short_repr
 class Ranking(NamedTuple):
-    """Quality of a ranking: how well an estimator ranks K targets, over the logs in which all its estimates are defined."""
+    """Quality of an estimator's ranking of K targets, over the logs in which all its estimates are defined."""
 
     correlation: Statistic
     """Spearman's rank correlation of estimated and true values: its mean over logs."""

@@ -57,7 +57,7 @@ class Probabilities(NamedTuple):
 
 
 class _Columns:
-    """Rows of a dataset, and their features that depend on no target."""
+    """Columns of a dataset that the logs of all targets share: its rows, and the features that depend on no target."""
 
     def __init__(self, dataset: Dataset, action_mask: Any) -> None:
         manifest = dataset.manifest
@@ -88,9 +88,8 @@ class _Columns:
         for number, part in enumerate([together, *alone] if together else alone):
             for batch in joint_distributions(self.dataset, [policy for policy, _ in part], self._mask):
                 self._read_batch(batch, [log for _, log in part], is_first=number == 0)
-        self.is_pooled = behaviour is not None and np.allclose(
-            self.behaviour.action, self.propensity, rtol=0, atol=AGREEMENT
-        )
+        if behaviour is not None:
+            self.is_pooled = np.allclose(self.behaviour.action, self.propensity, rtol=0, atol=AGREEMENT)
 
     def _read_batch(self, batch: LoggedBatch, logs: Sequence[SimulatedLog | None], *, is_first: bool) -> None:
         """Write the probabilities under some policies, the features, and what clusters are made of.
@@ -151,14 +150,15 @@ class SimulatedLog(EpisodeLog):
     def _finish(self) -> None:
         """Make the arrays of the estimators."""
         self.warnings = () if self._columns.is_pooled else (NOT_POOLED,)
-        data, padded = self._columns.dataset, self._columns.place.padded
-        learner = numpy_column(data.episodes, "learner_id")
-        unit = independent_unit(data.manifest["config"])
+        columns = self._columns
+        padded = columns.place.padded
+        learner = numpy_column(columns.dataset.episodes, "learner_id")
+        unit = independent_unit(columns.dataset.manifest["config"])
         self.steps = Steps(
-            padded(self._columns.reward),
-            padded(self._columns.propensity, 1.0),
+            padded(columns.reward),
+            padded(columns.propensity, 1.0),
             padded(self.probabilities.action, 1.0),
-            self._columns.lengths,
+            columns.lengths,
             class_of(learner, unit.size) if unit.name == "class" else learner,
         )
 
