@@ -148,6 +148,7 @@ def statistics() -> list[Any]:
         *(ope.pdis(half, half, half), ope.diagnose(half, half), ope.fitted_q(half, one, one)),
         ope.clipping_bias(half[:, 0], half[:, 0], half[:, 0], 1),
         *(ope.evaluate(dataset, "uniform"), ope.SimulatedLog(dataset, alsim.make_policy("uniform"))),
+        ope.certify("uniform", "uniform", num_learners=4, logs=2, truth_learners=4, config=config),
         *(table, ope.JoinedLog([table, table]), ope.FileOptions()),
         ope.estimate_propensities(np.ones((40, 1)), actions, np.arange(40)),
     ]

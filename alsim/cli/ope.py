@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +20,13 @@ from alsim.cli.options import (
     allow_classes,
     read_columns,
 )
-from alsim.cli.output import elapsed_progress, write_report
+from alsim.cli.output import counted_progress, elapsed_progress, write_report
+from alsim.errors import AlsimError
+from alsim.evaluation.defaults import CERTIFIED_LOGS
+
+if TYPE_CHECKING:
+    from alsim.datasets.store import Dataset
+    from alsim.evaluation.ope.certificate import Certificate
 
 
 @app.command(
@@ -27,6 +34,7 @@ from alsim.cli.output import elapsed_progress, write_report
     epilog=examples(
         "alsim ope by-rules --target epsilon-greedy:rules:0.1",
         "alsim ope by-uniform --target rules --plot ope.svg --json ope.json",
+        "alsim ope by-rules --target epsilon-greedy:rules:0.1 --certify --workers 4",
         "alsim ope students.csv --columns reward=score,behaviour=p,target=new",
     ),
 )
@@ -90,6 +98,19 @@ def ope(
         bool,
         typer.Option("--estimate-propensities", help="Estimate the propensities of a table without them."),
     ] = False,
+    certify: Annotated[
+        bool,
+        typer.Option(
+            "--certify",
+            help="Measure the errors of the estimates on repeated logs of simulated learners.",
+        ),
+    ] = False,
+    num_logs: Annotated[
+        int, typer.Option("--logs", metavar="R", help="Number of repeated logs of --certify.")
+    ] = CERTIFIED_LOGS,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", help="Processes of --certify; the results do not depend on it.")
+    ] = 1,
     seed: SeedOption = 0,
     imports: ImportOption = None,
     force: ForceOption = False,
@@ -112,6 +133,7 @@ def ope(
     if features:
         roles["features"] = features
     names = checked_estimators(estimators)
+    certified = certifiable(logs, target) if certify else None
     with elapsed_progress(f"evaluating {target or 'a policy'} on {', '.join(map(str, logs))}"):
         log = read_episodes(
             logs, target, columns=roles or None, estimate_propensities=estimate_propensities, missing=missing
@@ -119,9 +141,33 @@ def ope(
         found = evaluate_log(log, gamma=gamma, confidence=confidence, estimators=names, refit=refit, seed=seed)
     result = found.to_dict()
     result["verdict"] = print_evaluation(found, confidence)
+    if certified is not None:
+        options: dict[str, Any] = {"estimators": names, "gamma": gamma, "confidence": confidence}
+        certificate = certificate_of(certified, str(target), logs=num_logs, processes=workers, **options)
+        print(f"\n{certificate}")
+        result["certificate"] = certificate.to_dict()
     if plot is not None:
         from alsim.cli.ope_plot import draw_evaluation
 
         draw_evaluation(plot, result, confidence)
         print(f"{plot}: estimates and effective sample sizes")
     write_report(report, result)
+
+
+def certifiable(logs: Sequence[Path], target: str | None) -> Dataset:
+    """Return the only log, a dataset of simulated learners. Raises AlsimError for others."""
+    from alsim.datasets.store import Dataset
+    from alsim.evaluation.ope.sources import opened
+
+    sources = [opened(log) for log in logs]
+    if len(sources) != 1 or not isinstance(sources[0], Dataset) or target is None:
+        raise AlsimError("--certify needs one dataset of simulated learners, whose truth is known; leave it out")
+    return sources[0]
+
+
+def certificate_of(dataset: Dataset, target: str, **options: Any) -> Certificate:
+    """Return the certificate of a target for logs like a dataset, and show the progress."""
+    from alsim.evaluation.ope.certificate import certify_dataset
+
+    with counted_progress("parts") as show:
+        return certify_dataset(dataset, target, progress=lambda done, total: show(done, "", total), **options)

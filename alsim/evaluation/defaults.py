@@ -6,3 +6,5 @@ MATRIX_LEARNERS = 2000
 """Learners of each column of a matrix."""
 AUDIT_LEARNERS = 1000
 """Learners of an audit."""
+CERTIFIED_LOGS = 20
+"""Repeated logs of a certificate."""

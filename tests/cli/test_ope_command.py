@@ -126,6 +126,25 @@ def test_the_log_of_an_engine(run, engine_log):
     assert status == 2 and "rules" in error and len(error.splitlines()) == 1
 
 
+@pytest.mark.compiled
+def test_a_certificate(run, log, tmp_path):
+    """The default number of learners of the true value takes long in the interpreter."""
+    options = ["--estimator", "dr", "--estimator", "mis", "--certify", "--logs", 2, "--json", tmp_path / "a.json"]
+    status, printed, _ = run("ope", log, "--target", TARGET, *options)
+    assert status == 0 and all(cell_len(line) <= 80 for line in printed.splitlines())
+    assert "true value" in printed and "2 logs of epsilon-greedy:rules:0.2, 60 learners" in printed
+    found = json.loads((tmp_path / "a.json").read_text())["certificate"]
+    assert found["logs"] == 2 and [*found["targets"][TARGET]["estimators"]] == ["dr", "mis"]
+    truth = found["targets"][TARGET]["truth"]  # n = 50,000, seed 1: five errors, a false alarm in a million
+    assert abs(truth["mean"] - 92.6) < 5 * truth["se"] + 0.5
+
+
+def test_certificates_need_a_dataset(run, log, table):
+    for logs in ([table], [log, log]):
+        status, printed, error = run("ope", *logs, "--target", TARGET, "--certify")
+        assert status == 2 and "--certify needs one dataset of simulated learners" in error and not printed
+
+
 @pytest.mark.parametrize("target", [TARGET, "rules"])
 def test_the_figure_shows_the_estimates(run, log, tmp_path, target):
     pytest.importorskip("matplotlib")

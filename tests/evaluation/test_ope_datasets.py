@@ -106,6 +106,17 @@ def test_the_policy_of_a_log_without_exploration_supports_only_itself():
     assert found.warnings[0].code == "unsupported"
 
 
+def test_the_unsupported_share_is_known_if_both_policies_are():
+    """By brute force: the probability under the target of the actions that the policy of the log never takes."""
+    dataset = logged("rules", 40)
+    lost = 0.0
+    pairs = zip(dataset.distributions("rules"), dataset.distributions("uniform"), strict=True)
+    for (rows, own), (others, odds) in pairs:
+        assert (rows == others).all()
+        lost += odds[own == 0].sum()
+    assert SimulatedLog(dataset, make_policy("uniform")).unsupported == pytest.approx(lost / len(dataset))
+
+
 # ── the truth never reaches an estimator ────────────────────────────────────────────────────────
 
 

@@ -1,6 +1,8 @@
 """Off-policy evaluation: the value of a policy from logs of other policies."""
 
 from alsim.evaluation.ope.bandit import dm, dros, ips, sndr, snips, switch
+from alsim.evaluation.ope.certificate import certify, certify_dataset
+from alsim.evaluation.ope.certificate_report import Certificate
 from alsim.evaluation.ope.diagnosis import Diagnosis, diagnose
 from alsim.evaluation.ope.engine_logs import EngineEpisodes
 from alsim.evaluation.ope.estimate import Estimate
@@ -20,6 +22,7 @@ from alsim.responses.named_columns import FileOptions
 __all__ = [
     "ESTIMATORS",
     "ActionValues",
+    "Certificate",
     "ClippingBias",
     "Diagnosis",
     "EngineEpisodes",
@@ -32,6 +35,8 @@ __all__ = [
     "TableLog",
     "bernstein",
     "bootstrap",
+    "certify",
+    "certify_dataset",
     "clipping_bias",
     "diagnose",
     "dm",

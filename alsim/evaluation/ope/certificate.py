@@ -12,6 +12,7 @@ from alsim.config import Config
 from alsim.datasets.store import Dataset
 from alsim.datasets.views import logged_mask
 from alsim.errors import AlsimError
+from alsim.evaluation.defaults import CERTIFIED_LOGS
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.ope.certificate_report import Certificate, certificate_of
 from alsim.evaluation.ope.certificate_runs import CertificatePlan, Part, Progress, parts_of, run_parts
@@ -25,8 +26,8 @@ from alsim.policies.rounds import round_size_of
 from alsim.rollouts.plan import read_plan
 from alsim.types import FIRST_HELD_OUT, MAX_LEARNERS
 
-LOGS, TRUTH_LEARNERS = 20, 50_000
-"""Default numbers of repeated logs, and of learners of a true value."""
+TRUTH_LEARNERS = 50_000
+"""Default number of learners of a true value."""
 
 
 def certify(
@@ -35,7 +36,7 @@ def certify(
     *,
     num_learners: int = 1000,
     episodes_per_learner: int = 1,
-    logs: int = LOGS,
+    logs: int = CERTIFIED_LOGS,
     truth_learners: int = TRUTH_LEARNERS,
     estimators: Collection[str] | None = None,
     gamma: float = 1.0,

@@ -105,12 +105,14 @@ class _Columns:
             self.reward[rows], self.propensity[rows] = batch.reward, batch.propensity
             self.clustered[rows] = clustered_by(observation, levels)
             self.taken[place] = features(observation, levels, taken)
+        never = batch.odds[logs.index(None)] == 0 if None in logs else None
         for log, found in zip(logs, batch.odds, strict=True):
             kinds = kinds_of_odds(found, levels)
             table = self.behaviour if log is None else log.probabilities
             table.write(rows, found, kinds.share, batch.action, kind)
             if log is not None:
                 log.expected[place] = features(observation, levels, kinds)
+                log.lost += 0.0 if never is None else float(found[never].sum())
 
 
 class SimulatedLog(EpisodeLog):
@@ -146,11 +148,14 @@ class SimulatedLog(EpisodeLog):
         self.target, self.behaviour = str(target.name), str(columns.dataset.manifest["policy"]["name"])
         self.probabilities = Probabilities.empty(len(columns.dataset))
         self.expected: Floats = np.zeros_like(columns.taken)
+        self.lost = 0.0
 
     def _finish(self) -> None:
         """Make the arrays of the estimators."""
         self.warnings = () if self._columns.is_pooled else (NOT_POOLED,)
         columns = self._columns
+        if columns.is_pooled:
+            self.unsupported = self.lost / len(columns.dataset)
         padded = columns.place.padded
         learner = numpy_column(columns.dataset.episodes, "learner_id")
         unit = independent_unit(columns.dataset.manifest["config"])

@@ -73,16 +73,16 @@ def read_episodes(
     Datasets of one seed have the same learners. Raises AlsimError for others.
     """
     if isinstance(log, Sequence) and not isinstance(log, str):
-        opened = [_opened(one) for one in log]
+        sources = [opened(one) for one in log]
         options: dict[str, Any] = {
             "columns": columns,
             "estimate_propensities": estimate_propensities,
             "missing": missing,
         }
-        parts = [read_episodes(one, target, action_mask=action_mask, **options) for one in opened]
-        keys = [("seed", one.manifest["seed"]) if isinstance(one, Dataset) else k for k, one in enumerate(opened)]
+        parts = [read_episodes(one, target, action_mask=action_mask, **options) for one in sources]
+        keys = [("seed", one.manifest["seed"]) if isinstance(one, Dataset) else k for k, one in enumerate(sources)]
         return parts[0] if len(parts) == 1 else JoinedLog(parts, keys)
-    source = _opened(log)
+    source = opened(log)
     if isinstance(source, EpisodeLog):
         if target is not None:
             raise InputTypeError(f"a {type(source).__name__} has the probabilities of its own target: leave target out")
@@ -103,7 +103,7 @@ def read_episodes(
     return SimulatedLog(source, make_policy(target), action_mask)
 
 
-def _opened(log: Any) -> Any:
+def opened(log: Any) -> Any:
     """Return the dataset or the log of an engine in a directory, and others as they are."""
     if not isinstance(log, str | Path):
         return log
@@ -123,4 +123,4 @@ def _check_options(source: Any, columns: Mapping[str, Any] | None, estimate_prop
         raise InputTypeError(f"columns has {unknown[0]!r}; of {source!r}, {has}: leave it out")
 
 
-__all__ = ["evaluate", "read_episodes"]
+__all__ = ["evaluate", "opened", "read_episodes"]
