@@ -94,6 +94,13 @@ def test_a_distant_target_is_not_evaluated_by_weights_of_histories():
     assert "are undefined: all weights are 0 at step" in sentences and "nan" not in json.dumps(found.to_dict()).lower()
 
 
+def test_a_target_with_memory_beyond_the_budget_has_no_recommendation():
+    """Clusters of observations do not contain the memory of `zpd`."""
+    found = ope.evaluate(logged("uniform", 60), "epsilon-greedy:zpd:0.5")
+    assert found.recommended is None and "memory" in [warned.code for warned in found.warnings]
+    assert ope.evaluate(logged("zpd", 120), "zpd").recommended == "dr"
+
+
 def test_too_few_episodes_recommend_nothing():
     found = ope.evaluate(logged("uniform", 40), "rules")
     assert found.recommended is None

@@ -89,7 +89,7 @@ def evaluate_log(
     own = _mean_return(steps, gamma, confidence)
     diagnosis = diagnose(steps.behaviour, steps.target, steps.lengths, learners=steps.units)
     diagnosis = diagnosis._replace(unsupported_share=max(diagnosis.unsupported_share, log.unsupported))
-    calls = _calls(log, gamma, confidence, read_refit(refit, confidence), seed)
+    calls = _calls(log, names, gamma, confidence, read_refit(refit, confidence), seed)
     found, undefined = dict[str, Estimate](), dict[str, list[str]]()
     for name in names:
         if name not in calls:
@@ -98,7 +98,7 @@ def evaluate_log(
             found[name] = calls[name]()
         except AlsimError as error:
             undefined.setdefault(str(error), []).append(name)
-    chosen = recommendation(diagnosis, found)
+    chosen = recommendation(diagnosis, found, has_memory=log.has_memory)
     return Evaluation(
         target=log.target,
         behaviour=log.behaviour,
@@ -108,7 +108,11 @@ def evaluate_log(
         estimators=found,
         recommended=chosen,
         diagnostics=diagnosis,
-        warnings=(*about(diagnosis, chosen), *about_estimates(found, undefined), *log.warnings),
+        warnings=(
+            *about(diagnosis, chosen, has_memory=log.has_memory),
+            *about_estimates(found, undefined),
+            *log.warnings,
+        ),
     )
 
 
@@ -124,9 +128,12 @@ def read_refit(refit: Any, confidence: float) -> int:
 
 
 def _calls(
-    log: EpisodeLog, gamma: float, confidence: float, refit: int, seed: int
+    log: EpisodeLog, names: Collection[str], gamma: float, confidence: float, refit: int, seed: int
 ) -> dict[str, Callable[[], Estimate]]:
-    """Return the estimators that a log has the arrays for: functions without arguments, by name."""
+    """Return the estimators that a log has the arrays for: functions without arguments, by name.
+
+    names  estimators that will be called
+    """
     rewards, behaviour, target, lengths, units = log.steps
     steps = rewards, behaviour, target, lengths
     options: dict[str, Any] = {"gamma": gamma, "confidence": confidence, "learners": units}
@@ -138,7 +145,7 @@ def _calls(
     if pooled is not None:
         weights = pooled.behaviour, pooled.target, lengths
         calls["mis"] = partial(mis, rewards, *weights, clusters=pooled.clusters, **options)
-    if (values := log.values(gamma)) is not None:
+    if {"dr", "wdr"} & {*names} and (values := log.values(gamma)) is not None:
         calls |= {name: partial(f, *steps, q=values.q, v=values.v, **options) for name, f in (("dr", dr), ("wdr", wdr))}
     if features is not None:
         fit = partial(bootstrap, fqe, draws=refit, seed=seed) if refit else fqe

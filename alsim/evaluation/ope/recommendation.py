@@ -18,21 +18,24 @@ UNCOUNTED = 1e9
 """Number of episodes from which it is not written in full."""
 
 
-def recommendation(diagnosis: Diagnosis, found: Mapping[str, Estimate]) -> str | None:
+def recommendation(diagnosis: Diagnosis, found: Mapping[str, Estimate], *, has_memory: bool = False) -> str | None:
     """Return the estimator to believe, None if there is none.
 
-    Within the budget of the diagnosis, a doubly robust estimator; beyond it, `mis`, or `window` for a log without
-    clusters, while enough episodes carry it. The bias of both was measured on simulated learners only.
+    Within the budget of the diagnosis, a doubly robust estimator. Beyond it `mis`, or `window` for a log without
+    clusters, while enough episodes carry it, and unless the target has a memory, which clusters do not contain. The
+    bias of both was measured on simulated learners only.
     """
     if diagnosis.unsupported_share > LARGEST_UNSUPPORTED:
         return None
     if diagnosis.within_budget:
         return next((name for name in WITHIN if name in found), None)
+    if has_memory:
+        return None
     chosen = next((name for name in BEYOND if name in found), None)
     return chosen if chosen is not None and found[chosen].ess >= FEWEST_CARRYING else None
 
 
-def about(diagnosis: Diagnosis, recommended: str | None) -> Iterator[Warned]:
+def about(diagnosis: Diagnosis, recommended: str | None, *, has_memory: bool = False) -> Iterator[Warned]:
     """Yield the warnings that follow from a diagnosis."""
     if diagnosis.unsupported_share > LARGEST_UNSUPPORTED:
         share = f"{100 * diagnosis.unsupported_share:.0f} %"
@@ -52,10 +55,17 @@ def about(diagnosis: Diagnosis, recommended: str | None) -> Iterator[Warned]:
         f"target that acts as this one in {100 * diagnosis.largest_mixture:.2g} % of the steps, and else as the policy "
         "of the log",
     )
+    if has_memory:
+        yield Warned(
+            "memory",
+            "the target acts on its memory of earlier interactions, which neither mis nor window takes into account: "
+            "their bias may be as large as the value",
+        )
     if recommended is not None:
         yield Warned(
             "biased",
-            f"{recommended} is biased, by an unknown amount: its bias was measured on simulated learners only",
+            f"{recommended} is biased, and its interval ignores that: the bias was measured on simulated learners only "
+            "(a certificate measures it for two policies)",
         )
 
 

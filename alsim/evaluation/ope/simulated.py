@@ -23,7 +23,7 @@ from alsim.evaluation.ope.features import (
     kinds_of_odds,
     levels_of,
 )
-from alsim.policies import Policy, PolicyWithProbabilities, make_policy
+from alsim.policies import Policy, PolicyWithProbabilities, has_memory, make_policy
 from alsim.policies.checks import with_probabilities
 from alsim.policies.rounds import round_size_of
 from alsim.types import Doubles, Floats, Longs, f32
@@ -145,6 +145,7 @@ class SimulatedLog(EpisodeLog):
     def _begin(self, columns: _Columns, target: Policy) -> None:
         """Allocate what depends on the target."""
         self._columns = columns
+        self.has_memory = has_memory(target)
         self.target, self.behaviour = str(target.name), str(columns.dataset.manifest["policy"]["name"])
         self.probabilities = Probabilities.empty(len(columns.dataset))
         self.expected: Floats = np.zeros_like(columns.taken)
