@@ -56,7 +56,8 @@ def ope(
             callback=allow_classes,
             autocompletion=complete_policy,
             show_default="that of the table",
-            help="Policy to evaluate: a name, the directory of a trained one, or module:Class.",
+            help="Policy to evaluate: a name, the directory of a trained one, or module:Class; a table has its "
+            "probabilities in a column.",
         ),
     ] = None,
     estimators: Annotated[
@@ -92,7 +93,9 @@ def ope(
     ] = None,
     features: Annotated[
         list[str] | None,
-        typer.Option("--feature", metavar="NAME", help="Column for estimated propensities; may be repeated."),
+        typer.Option(
+            "--feature", metavar="NAME", show_default="none", help="Column for estimated propensities; may be repeated."
+        ),
     ] = None,
     estimate_propensities: Annotated[
         bool,
@@ -134,6 +137,10 @@ def ope(
         roles["features"] = features
     names = checked_estimators(estimators)
     certified = certifiable(logs, target) if certify else None
+    if num_logs < 2:
+        raise AlsimError(f"--logs must be at least 2; got {num_logs}")
+    if workers < 1:
+        raise AlsimError(f"--workers must be at least 1; got {workers}")
     with elapsed_progress(f"evaluating {target or 'a policy'} on {', '.join(map(str, logs))}"):
         log = read_episodes(
             logs, target, columns=roles or None, estimate_propensities=estimate_propensities, missing=missing
@@ -143,6 +150,7 @@ def ope(
     result["verdict"] = print_evaluation(found, confidence)
     if certified is not None:
         options: dict[str, Any] = {"estimators": names, "gamma": gamma, "confidence": confidence}
+        options["seed"] = (int(certified.manifest["seed"]) + 1 + seed) % 2**64
         certificate = certificate_of(certified, str(target), logs=num_logs, processes=workers, **options)
         print(f"\n{certificate}")
         result["certificate"] = certificate.to_dict()

@@ -113,7 +113,7 @@ def _sizes(by_step: list[float], predicted: float) -> Block:
         axes.set_ylim(LOWEST, 1.5 * max(*by_step, LEAST_EPISODES))
         axes.grid(color=GRID, linewidth=0.8)
         axes.set_xlabel("step", fontsize=SMALL)
-        text = f"{predicted:,.0f}" if predicted >= 1 else f"{predicted:.1g}"
+        text = f"{predicted:,.0f}" if predicted >= 1 else "less than one"
         axes.annotate(
             f"predicted at the end: {text}",
             (0.98, 0.92),

@@ -51,7 +51,7 @@ def diagnosis_facts(found: Diagnosis) -> list[tuple[str, str]]:
     budget = "enough for weights of histories" if found.within_budget else "too few for weights of histories"
     return [
         ("χ² per step", f"largest {largest:.3g}, mean {float(found.chi2_per_step.mean()):.3g}"),
-        ("predicted ESS", f"{ess:,.0f} episodes: {budget}" if ess >= 1 else f"{ess:.1g} episodes: {budget}"),
+        ("predicted ESS", f"{ess:,.0f} episodes: {budget}" if ess >= 1 else f"less than one episode: {budget}"),
         ("ESS at the end", f"{found.ess_by_step[-1]:,.0f} episodes in this log"),
         ("largest weight", f"{found.max_weight:,.3g} times the mean" if math.isfinite(found.max_weight) else "-"),
         ("unsupported", f"{100 * found.unsupported_share:.3g} % of the actions of the target"),

@@ -79,9 +79,9 @@ def table(tmp_path):
 def test_a_table_of_the_user(run, table):
     """Weights are .8 and .8 * 1.2 = .96 in all episodes, so the self-normalised estimate is the mean return."""
     columns = "episode=session,learner=student,reward=score,behaviour=p,target=new"
-    status, printed, _ = run("ope", table, "--columns", columns, "--target", "new policy", "--json", "-")
+    status, printed, _ = run("ope", table, "--columns", columns, "--json", "-")
     found = json.loads(printed)
-    assert status == 0 and found["target"] == "new policy" and found["transitions"] == 80
+    assert status == 0 and found["target"] == "new" and found["transitions"] == 80
     rewards = [[session % 3 + step for step in (0, 1)] for session in range(40)]
     mean = sum(map(sum, rewards)) / 40
     assert found["estimators"]["snpdis"]["value"] == pytest.approx(mean)
@@ -167,6 +167,8 @@ def test_the_figure_shows_the_estimates(run, log, tmp_path, target):
         (["--target", "rules", "--estimate-propensities"], "has propensities"),
         (["--target", "rules", "--columns", "reward=x"], "all columns are known"),
         ([], "target must be a policy"),
+        (["--target", "rules", "--certify", "--logs", "1"], "--logs must be at least 2"),
+        (["--target", "rules", "--certify", "--workers", "0"], "--workers must be at least 1"),
     ],
 )
 def test_invalid_input_is_one_sentence(run, log, options, message):

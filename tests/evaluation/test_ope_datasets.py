@@ -293,7 +293,8 @@ def refused(match, *arguments, **options):
 
 
 def test_bad_input(log, tmp_path):
-    refused("no finished dataset", tmp_path / "none", "rules")
+    refused("there is no log", tmp_path / "none", "rules")
+    refused("no finished dataset", tmp_path, "rules")
     refused("ruls", log, "ruls")
     refused("got 'drr'; did you mean 'dr'", log, "rules", estimators=["drr"])
     refused("estimators must name at least one", log, "rules", estimators=[])
@@ -320,6 +321,39 @@ def test_invalid_numbers_in_a_log_are_named(log, column, value, message):
     changed = table.set_column(place, table.field(column), pa.array(values, table.field(column).type))
     tables = {"transitions": changed, "events": log.events, "episodes": log.episodes}
     refused(message, alsim.Dataset(log.manifest, tables, log.bank), "epsilon-greedy:rules:0.15")
+
+
+def test_a_name_in_a_manifest_imports_no_code(log, tmp_path, monkeypatch):
+    """The manifest may come from others. Neither an evaluation nor a certificate imports the module of its policy."""
+    (tmp_path / "evil.py").write_text("raise RuntimeError('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    manifest = {**log.manifest, "policy": {**log.manifest["policy"], "name": "evil:Policy"}}
+    tables = {name: getattr(log, name) for name in ("transitions", "events", "episodes")}
+    changed = alsim.Dataset(manifest, tables, log.bank)
+    found = ope.evaluate(changed, "epsilon-greedy:rules:0.15", estimators="pdis")
+    assert [warned.code for warned in found.warnings][-1] == "not-pooled"
+    with pytest.raises(alsim.AlsimError, match="no policy of this name is registered"):
+        ope.certify_dataset(changed, "rules", logs=2)
+
+
+def test_logs_that_cannot_be_one(log):
+    refused("is given twice", [log, log], "uniform")
+    refused("is given twice", [log, logged()], "uniform")
+    refused("differ in their configuration", [log, logged(config={"num_los": 3}, learners=5)], "uniform")
+    own = logged("uniform", 5, observation="responses")
+    refused("differ in their kind of observation", [log, own], "uniform")
+    table = {"episode": [0, 1], "reward": [0, 1], "behaviour": [0.5, 0.5], "target": [0.5, 0.5]}
+    refused("logs of several kinds have no common unit", [log, table], "uniform")
+    refused("the probabilities of the target are a column", table, "rules")
+
+
+def test_an_infinite_divergence_is_null_in_json():
+    """At some step of a short uniform log, no action is that of the target."""
+    found = ope.evaluate(logged("uniform", 30), "rules")
+    assert np.isinf(found.diagnostics.chi2_per_step).any()
+    values = found.to_dict()
+    json.dumps(values, allow_nan=False)
+    assert None in values["diagnostics"]["chi2_per_step"] and found.recommended is None
 
 
 class Silent:

@@ -377,3 +377,23 @@ def test_no_episode_that_the_target_could_have_produced():
         ope.mis(*log, clusters=np.zeros((3, 2), np.int64))
     assert ope.pdis(*log).value == 1.0
     assert ope.diagnose(*log[1:]).max_weight == math.inf
+
+
+@pytest.mark.parametrize("estimator", [ope.pdis, ope.snpdis, ope.window, ope.diagnose])
+def test_impossible_ratios_are_refused(estimator):
+    arrays = (
+        ([1e-310, 0.5, 0.5], [1, 1, 0]) if estimator is ope.diagnose else ([1, 1, 1], [1e-310, 0.5, 0.5], [1, 1, 0])
+    )
+    with pytest.raises(AlsimError, match=r"ratio of target to behaviour must be at most .* in episode 0"):
+        estimator(*arrays)
+
+
+def test_an_overflow_is_an_error():
+    with pytest.raises(AlsimError, match="overflows"):
+        ope.pdis([1e99] * 3, [1e-110, 0.5, 0.5], [1, 1, 0])
+
+
+def test_the_effective_size_ignores_episodes_that_do_not_count():
+    """The only large weight is that of an episode with the count 0."""
+    found = ope.pdis([1, 1, 1], [0.1, 0.5, 0.5], [1, 0.5, 0.25], weights=[0, 1, 1])
+    assert found.ess == pytest.approx((1 + 0.5) ** 2 / (1 + 0.25))

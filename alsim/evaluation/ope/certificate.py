@@ -22,6 +22,7 @@ from alsim.evaluation.setting import PolicySource, PolicySources, read_policies
 from alsim.evaluation.statistics_input import read_confidence, read_count
 from alsim.policies import Policy, make_policy
 from alsim.policies.checks import with_probabilities
+from alsim.policies.names import is_registered
 from alsim.policies.rounds import round_size_of
 from alsim.rollouts.plan import read_plan
 from alsim.types import FIRST_HELD_OUT, MAX_LEARNERS
@@ -157,6 +158,8 @@ def _policy_of(entry: Mapping[str, Any], given: PolicySource | None) -> Policy:
     """Return the policy of a dataset. Raises AlsimError if it is unknown here, or another one."""
     name = entry["name"]
     try:
+        if given is None and not is_registered(name):  # the manifest may come from others
+            raise AlsimError("no policy of this name is registered")
         policy = make_policy(name if given is None else given)
     except (AlsimError, OSError, TypeError, ValueError) as error:
         if given is not None:

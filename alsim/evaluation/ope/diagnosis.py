@@ -69,7 +69,7 @@ class Diagnosis(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields but `episodes` as JSON values; an infinite number is None."""
         return {
-            "chi2_per_step": self.chi2_per_step.tolist(),
+            "chi2_per_step": [chi2 if math.isfinite(chi2) else None for chi2 in self.chi2_per_step.tolist()],
             "predicted_ess": self.predicted_ess,
             "ess_by_step": self.ess_by_step.tolist(),
             "max_weight": self.max_weight if math.isfinite(self.max_weight) else None,

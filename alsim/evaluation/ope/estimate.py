@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from alsim.errors import AlsimError
 from alsim.evaluation.estimates import t_interval
 from alsim.types import Doubles, Longs
 
@@ -65,25 +66,29 @@ def estimate_of(
     units   (n,) independent unit of each episode, in [0, U), U >= 2; None: each episode is one
     """
     total = counts.sum()
-    deviations = terms - value
-    if units is None:
-        num_units = float(total)
-        squares = float((counts * deviations**2).sum())
-    else:
-        sums = np.bincount(units, counts * deviations)
-        num_units, squares = float(len(sums)), float((sums**2).sum())
-    se = float(np.sqrt(squares * num_units / (num_units - 1))) / float(total)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        deviations = terms - value
+        if units is None:
+            num_units = float(total)
+            squares = float((counts * deviations**2).sum())
+        else:
+            sums = np.bincount(units, counts * deviations)
+            num_units, squares = float(len(sums)), float((sums**2).sum())
+        se = float(np.sqrt(squares * num_units / (num_units - 1))) / float(total)
+    if not (np.isfinite(value) and np.isfinite(se)):
+        raise AlsimError("the estimate or its standard error overflows: clip the weights, or use another unit")
     ci = t_interval(value, se, int(num_units), confidence) if has_interval else None
     return Estimate(value, se, ci, ess, family, terms)
 
 
 def effective_size(weights: Doubles, counts: Doubles) -> float:
     """Return the effective sample size of weights (n,) of episodes that count several times (n,); 0 if all are 0."""
-    largest = float(weights.max())
+    present = counts > 0
+    largest = float(weights[present].max(initial=0.0))
     if largest == 0:
         return 0.0
-    scaled = weights / largest
-    return float((counts * scaled).sum() ** 2 / (counts * scaled**2).sum())
+    scaled, counted = weights[present] / largest, counts[present]
+    return float((counted * scaled).sum() ** 2 / (counted * scaled**2).sum())
 
 
 __all__ = ["Estimate", "Family", "effective_size", "estimate_of"]

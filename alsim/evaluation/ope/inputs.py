@@ -12,6 +12,8 @@ from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.statistics_input import LARGEST, read_confidence, read_number
 from alsim.types import Bools, Doubles, Longs
 
+LARGEST_RATIO = 2.0**400
+"""Largest ratio of two probabilities, of which the square is finite."""
 STATED = 1 + 1e-6
 """Largest number that is accepted as a probability of 1, for those in float32."""
 
@@ -133,7 +135,14 @@ def read_ratios(behaviour: ArrayLike, target: ArrayLike, alive: Bools) -> Double
         )
     if (wrong := (e < 0) | (e > STATED)).any():
         raise AlsimError(f"target must be probabilities in [0, 1]; got {_at(e, wrong)}: correct the probabilities")
-    return np.asarray(e / b)
+    with np.errstate(over="ignore"):
+        ratios = np.asarray(e / b)
+    if (wrong := ratios > LARGEST_RATIO).any():
+        raise AlsimError(
+            f"the ratio of target to behaviour must be at most {LARGEST_RATIO:.3g}; got {_at(ratios, wrong)}: correct "
+            "the propensities, or clip them from below"
+        )
+    return ratios
 
 
 def read_counts(weights: ArrayLike | None, n: int) -> Doubles:

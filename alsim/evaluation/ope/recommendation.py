@@ -14,6 +14,8 @@ FEWEST_CARRYING = 30.0
 """Smallest effective sample size, in episodes, for which `mis` or `window` is recommended."""
 WITHIN, BEYOND = ("dr", "wdr", "snpdis", "pdis"), ("mis", "window")
 """Estimators that are recommended within and beyond the budget of the diagnosis, the best first."""
+LEAST_SHARE = 0.1
+"""Smallest share of actions of the target that is worth a sentence, percent."""
 UNCOUNTED = 1e9
 """Number of episodes from which it is not written in full."""
 
@@ -46,14 +48,18 @@ def about(diagnosis: Diagnosis, recommended: str | None, *, has_memory: bool = F
         )
     if diagnosis.within_budget:
         return
-    needed = diagnosis.episodes_needed
+    needed, mixture = diagnosis.episodes_needed, 100 * diagnosis.largest_mixture
     cure = f"about {needed:,.0f} episodes" if needed < UNCOUNTED else "more than a billion episodes"
+    cure += " would do"
+    if LEAST_SHARE <= mixture <= 100 - LEAST_SHARE:
+        cure += (
+            f", or a target that acts as this one in {mixture:.2g} % of the steps, and else as the policy of the log"
+        )
+    ess = f"{diagnosis.predicted_ess:,.0f}" if diagnosis.predicted_ess >= 1 else "less than one"
     yield Warned(
         "beyond-budget",
-        f"estimators with weights of histories are not reliable here: in theory {diagnosis.predicted_ess:.2g} of "
-        f"{diagnosis.episodes:,.0f} episodes carry them, and {LEAST_EPISODES} would have to; {cure} would do, or a "
-        f"target that acts as this one in {100 * diagnosis.largest_mixture:.2g} % of the steps, and else as the policy "
-        "of the log",
+        f"estimators with weights of histories are not reliable here: in theory {ess} of {diagnosis.episodes:,.0f} "
+        f"episodes carry them, and {LEAST_EPISODES} would have to; {cure}",
     )
     if has_memory:
         yield Warned(

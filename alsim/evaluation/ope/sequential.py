@@ -254,7 +254,7 @@ def _normalised(log: Log, w: Doubles) -> Doubles:
     if (empty := means == 0).any():
         raise AlsimError(
             f"all weights are 0 at step {int(empty.argmax())}: no episode of the log has only actions that the target "
-            "takes; use 'mis', 'window' or 'dr', or a target that explores"
+            "takes; use a target that explores"
         )
     return np.asarray(w / means)
 

@@ -25,6 +25,7 @@ from alsim.evaluation.ope.features import (
 )
 from alsim.policies import Policy, PolicyWithProbabilities, has_memory, make_policy
 from alsim.policies.checks import with_probabilities
+from alsim.policies.names import is_registered
 from alsim.policies.rounds import round_size_of
 from alsim.types import Doubles, Floats, Longs, f32
 
@@ -183,9 +184,15 @@ class SimulatedLog(EpisodeLog):
 
 
 def _behaviour_of(dataset: Dataset) -> PolicyWithProbabilities | None:
-    """Return the policy of a log; None if its name is unknown here, or if it has no probabilities."""
+    """Return the policy of a log; None if its name is not registered, or if it has no probabilities.
+
+    A manifest may come from others: its name neither imports a module nor reads a directory.
+    """
+    name = dataset.manifest["policy"]["name"]
     try:
-        return with_probabilities(make_policy(dataset.manifest["policy"]["name"]), "the policy of the log")
+        if not is_registered(name):
+            return None
+        return with_probabilities(make_policy(name), "the policy of the log")
     except (AlsimError, OSError, TypeError, ValueError):
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 from alsim.datasets.engine_export import read_kind
 from alsim.datasets.engine_log import EngineLog, load_log
 from alsim.datasets.store import Dataset, load_dataset
-from alsim.errors import InputTypeError
+from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.ope.engine_logs import EngineEpisodes
 from alsim.evaluation.ope.episodes import EpisodeLog
@@ -74,6 +74,7 @@ def read_episodes(
     """
     if isinstance(log, Sequence) and not isinstance(log, str):
         sources = [opened(one) for one in log]
+        _check_together(sources)
         options: dict[str, Any] = {
             "columns": columns,
             "estimate_propensities": estimate_propensities,
@@ -88,7 +89,12 @@ def read_episodes(
             raise InputTypeError(f"a {type(source).__name__} has the probabilities of its own target: leave target out")
         return source
     if isinstance(source, Path | Mapping):
-        label = "target" if target is None else str(target)
+        if target is not None:
+            raise InputTypeError(
+                f"the probabilities of the target are a column of the table; got the target {describe(target)}: leave "
+                "it out, and name the column (--columns target=NAME)"
+            )
+        label = str((columns or {}).get("target") or "target")
         return TableLog(source, columns, target=label, estimate_propensities=estimate_propensities)
     if not isinstance(source, Dataset | EngineLog):
         raise InputTypeError(
@@ -110,7 +116,30 @@ def opened(log: Any) -> Any:
     path = Path(log)
     if path.is_file():
         return path
+    if not path.exists():
+        raise AlsimError(f"there is no log {path}: pass a directory of a dataset or of a log of an engine, or a table")
     return load_dataset(path) if read_kind(path) is None else load_log(path)
+
+
+def _check_together(sources: Sequence[Any]) -> None:
+    """Raise AlsimError for logs that cannot be one: of several kinds, of other observations, or the same log twice."""
+    kinds = {type(source).__name__ for source in sources}
+    if len(kinds) > 1:
+        raise AlsimError(
+            f"logs of several kinds have no common unit of reward; got {' and '.join(sorted(kinds))}: evaluate each "
+            "kind by itself"
+        )
+    for k, source in enumerate(sources):
+        for other in sources[:k]:
+            is_same = source is other or (isinstance(source, Path) and source.resolve() == other.resolve())
+            if isinstance(source, Dataset):
+                one, two = source.manifest, other.manifest
+                is_same = is_same or all(one[key] == two[key] for key in ("seed", "policy", "config", "num_learners"))
+                for key, name in (("observation", "kind of observation"), ("config", "configuration")):
+                    if one[key] != two[key]:
+                        raise AlsimError(f"the datasets {other!r} and {source!r} differ in their {name}: evaluate each")
+            if is_same:
+                raise AlsimError(f"the log {source!r} is given twice, which adds no information: pass it once")
 
 
 def _check_options(source: Any, columns: Mapping[str, Any] | None, estimate_propensities: bool) -> None:
