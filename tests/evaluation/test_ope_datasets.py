@@ -8,12 +8,10 @@ import pytest
 
 import alsim
 from alsim.evaluation import ope
-from alsim.evaluation.ope.features import clusters, features, kinds_of_actions, kinds_of_odds
 from alsim.evaluation.ope.simulated import SimulatedLog
-from alsim.mdp.actions import num_actions
 from alsim.policies import make_policy
-from alsim.types import MODALITIES
 
+pytestmark = pytest.mark.compiled  # test_ope_features.py has a small log for the interpreter
 NORMALISED = ("snpdis", "mis", "window")
 LATENT = ("ability", "mastery", "chance", "ability_start", "ability_final", "learner_state", "lo_state")
 """Prefixes of the columns of the truth."""
@@ -69,7 +67,6 @@ def test_the_estimates_are_those_of_the_functions_on_arrays(log):
 
 
 @pytest.mark.ci
-@pytest.mark.compiled
 def test_the_truth_is_in_reach():
     """n = 1,500 episodes, seed 3. Four standard errors: false alarms have a probability below 1e-4 per estimator."""
     found = ope.evaluate(logged(learners=1500, seed=3), "epsilon-greedy:rules:0.19")
@@ -156,42 +153,7 @@ def test_observations_that_were_not_stored_give_the_same_bytes(log, tmp_path):
     assert json.dumps(one) == json.dumps(other)
 
 
-# ── features, kinds and clusters, against plain Python ───────────────────────────────────────────
-
-
-@pytest.mark.parametrize("num_los", [1, 4])
-def test_kinds_and_features_are_means_over_actions(num_los):
-    """Both are linear in the probabilities: those of a policy are the mean of those of single actions."""
-    random, size = np.random.default_rng(0), num_actions(num_los)
-    levels = random.random((5, num_los)).astype(np.float32)
-    observation = np.concatenate([levels, random.random((5, num_los + 2)).astype(np.float32)], axis=1)
-    odds = random.dirichlet(np.full(size, 0.3), 5)
-    found = features(observation, levels, kinds_of_odds(odds, levels))
-    wanted = np.zeros(found.shape)
-    for action in range(size):
-        _, kinds = kinds_of_actions(np.full(5, action), levels)
-        wanted += odds[:, [action]] * features(observation, levels, kinds)
-    assert found == pytest.approx(wanted, abs=2e-6)  # float32: sums of at most 36 numbers below 1
-
-
-@pytest.mark.parametrize("num_los", [1, 4])
-def test_the_kind_of_an_action_is_its_difficulty_or_its_modality(num_los):
-    actions = np.arange(num_actions(num_los))
-    kinds, shares = kinds_of_actions(actions, np.ones((len(actions), num_los), np.float32))
-    names = ["Easy", "Medium", "Hard", *MODALITIES]
-    for action in actions.tolist():
-        assert names[kinds[action]] == alsim.decode_action(action, num_los).level
-        assert shares.share[action].tolist() == [float(k == kinds[action]) for k in range(9)]
-
-
-def test_clusters_have_as_many_rows():
-    values = np.random.default_rng(0).random((1200, 3)).astype(np.float32)
-    found = clusters(values, (2, 1, 3))
-    assert {*found.tolist()} == {*range(6)}
-    for column, bins in ((0, 2), (2, 3)):
-        order = np.argsort(values[:, column])
-        code = found // 3 if column == 0 else found % 3
-        assert [len({*part.tolist()}) for part in np.split(code[order], bins)] == [1] * bins
+# ── kinds of actions ────────────────────────────────────────────────────────────────────────────
 
 
 def test_pooled_probabilities_are_those_of_the_kind(log):
