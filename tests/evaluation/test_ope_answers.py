@@ -160,7 +160,7 @@ def test_estimates_of_episodes_are_those_of_scope_rl(published):
             "snpdis": ope.snpdis(*log),
             "dr": ope.dr(*log, **values),
             "sndr": ope.wdr(*log, **values),
-            "dm": ope.dm(values["v"]),
+            "dm": ope.dm(values["v"][:, 0]),
         }
         expected = {name: case["scope_rl"][name] for name in found}
         assert {name: one.value for name, one in found.items()} == pytest.approx(expected, abs=1e-9)

@@ -87,6 +87,7 @@ def test_a_distant_target_is_not_evaluated_by_weights_of_histories():
     codes = [warned.code for warned in found.warnings]
     assert codes[0] == "beyond-budget" and "undefined" in codes and "no-weight" in codes
     assert "snpdis" not in found.estimators and found.estimators["dr"].ess == 0
+    assert found.estimators["dr"].ci is None
     sentences = " ".join(warned.sentence for warned in found.warnings)
     assert "are undefined: all weights are 0 at step" in sentences and "nan" not in json.dumps(found.to_dict()).lower()
 

@@ -397,3 +397,12 @@ def test_the_effective_size_ignores_episodes_that_do_not_count():
     """The only large weight is that of an episode with the count 0."""
     found = ope.pdis([1, 1, 1], [0.1, 0.5, 0.5], [1, 0.5, 0.25], weights=[0, 1, 1])
     assert found.ess == pytest.approx((1 + 0.5) ** 2 / (1 + 0.25))
+
+
+@pytest.mark.parametrize("estimator", [ope.ips, ope.snips])
+def test_estimators_for_bandits_refuse_episodes(estimator):
+    half = np.full((3, 2), 0.5)
+    with pytest.raises(AlsimError, match=r"rewards must have one number per row, \(n,\); got \(3, 2\)"):
+        estimator(half, half, half)
+    with pytest.raises(AlsimError, match="v must have one number per row"):
+        ope.dm(half)

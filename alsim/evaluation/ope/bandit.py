@@ -36,7 +36,7 @@ def dm(
     The other arguments, result and errors are those of `ips`.
     Source: Beygelzimer & Langford (2009), KDD.
     """
-    values = read_steps(v, "v")[:, :1]
+    values = _one_step(v, "v")
     ones = np.ones_like(values)
     log = read_log(values, ones, ones, None, 1.0, weights, learners, confidence)
     terms = log.rewards[:, 0]
@@ -62,7 +62,7 @@ def ips(
     Returns an Estimate. Raises AlsimError for invalid arguments and fewer than two rows or learners.
     Source: Horvitz & Thompson (1952), JASA 47, 663-685.
     """
-    return pdis(rewards, behaviour, target, None, 1.0, weights, **options)
+    return pdis(_one_step(rewards), behaviour, target, None, 1.0, weights, **options)
 
 
 def snips(
@@ -75,7 +75,7 @@ def snips(
     Arguments, result and errors are those of `ips`. Raises AlsimError too if all weights are 0.
     Source: Swaminathan & Joachims (2015), NeurIPS.
     """
-    return snpdis(rewards, behaviour, target, None, 1.0, weights, **options)
+    return snpdis(_one_step(rewards), behaviour, target, None, 1.0, weights, **options)
 
 
 def sndr(
@@ -97,7 +97,7 @@ def sndr(
     The other arguments, result and errors are those of `snips`.
     Source: Thomas & Brunskill (2016), ICML, with one step.
     """
-    return wdr(rewards, behaviour, target, None, 1.0, weights, q=q, v=v, **options)
+    return wdr(_one_step(rewards), behaviour, target, None, 1.0, weights, q=q, v=v, **options)
 
 
 def switch(
@@ -164,13 +164,23 @@ def dros(
 def _with_weights(rows: tuple[Any, ...], q: ArrayLike, v: ArrayLike, changed: Any) -> Estimate:
     """Return the doubly robust estimate with changed weights."""
     rewards, behaviour, target, weights, learners, confidence = rows
-    log = read_log(rewards, behaviour, target, None, 1.0, weights, learners, confidence)
+    log = read_log(_one_step(rewards), behaviour, target, None, 1.0, weights, learners, confidence)
     w: Doubles = changed(log.ratios)
     model_q, model_v = read_like(q, "q", log.alive, 0.0), read_like(v, "v", log.alive, 0.0)
     terms = (model_v + w * (log.rewards - model_q))[:, 0]
     ess = effective_size(w[:, 0], log.counts)
     value = float(log.mean(terms))
     return estimate_of(value, terms, log.counts, log.units, log.confidence, ess=ess, family="importance")
+
+
+def _one_step(values: ArrayLike, name: str = "rewards") -> Doubles:
+    """Return numbers (n, 1) of rows with one decision each. Raises AlsimError for several steps."""
+    array = read_steps(values, name)
+    if array.shape[1] != 1:
+        raise AlsimError(
+            f"{name} must have one number per row, (n,); got {array.shape}: use pdis, snpdis, dr or wdr for episodes"
+        )
+    return array
 
 
 def _limit(number: Any, name: str) -> float:

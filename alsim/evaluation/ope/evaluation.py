@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -95,7 +95,7 @@ def evaluate_log(
         if name not in calls:
             continue
         try:
-            found[name] = calls[name]()
+            found[name] = _without_empty_interval(calls[name]())
         except AlsimError as error:
             undefined.setdefault(str(error), []).append(name)
     chosen = recommendation(diagnosis, found, has_memory=log.has_memory)
@@ -114,6 +114,11 @@ def evaluate_log(
             *log.warnings,
         ),
     )
+
+
+def _without_empty_interval(found: Estimate) -> Estimate:
+    """Return an estimate, without its interval if no episode carries it: its standard error then says nothing."""
+    return replace(found, ci=None) if found.family == "importance" and found.ess == 0 else found
 
 
 def _mean_return(steps: Steps, gamma: float, confidence: float) -> Estimate:

@@ -122,7 +122,7 @@ def opened(log: Any) -> Any:
 
 
 def _check_together(sources: Sequence[Any]) -> None:
-    """Raise AlsimError for logs that cannot be one: of several kinds, of other observations, or the same log twice."""
+    """Raise AlsimError unless logs can be one: of one kind, with the same observations, and all different."""
     kinds = {type(source).__name__ for source in sources}
     if len(kinds) > 1:
         raise AlsimError(
