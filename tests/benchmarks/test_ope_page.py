@@ -53,6 +53,7 @@ def test_an_interrupted_measurement_continues(tmp_path, monkeypatch):
 def test_the_page_shows_the_stored_results():
     page, results = ope.PAGE.read_text(encoding="utf-8"), json.loads(ope.RESULTS.read_text(encoding="utf-8"))
     assert ope.page_of(page, results) == page
+    assert len(ope.pairs_of(results)) >= 12
     assert Path(ope.PICTURE).is_file()
     with pytest.raises(ValueError, match="marks"):
         between_marks("", "", "bias")
