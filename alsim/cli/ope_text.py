@@ -73,7 +73,7 @@ def _number(value: float, places: int) -> str:
 def verdict_of(found: Evaluation, confidence: float) -> str:
     """Return a sentence: the value that the recommended estimator gives, or that none is to be believed."""
     if found.recommended is None:
-        return f"No estimate of the value of {found.target} from this log is to be believed."
+        return f"None of these estimates of the value of {found.target} is recommended."
     chosen = found.estimators[found.recommended]
     bias = ", which ignores its bias" if chosen.family in ("marginalised", "window") else ""
     return f"The value of {found.target} is about {_with_interval(chosen, confidence)} by {found.recommended}{bias}."

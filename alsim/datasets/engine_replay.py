@@ -31,7 +31,7 @@ class Shown(NamedTuple):
     rows: Longs
     """Rows of the events, (m,)."""
     situation: Situation
-    """What the recommender knew before the decision."""
+    """Input of the recommender before the decision."""
     above: Ints
     """Items at the ranks above, (m, r), -1 for one that the catalogue does not have; (m, 1) with -1 at rank 0."""
     rank: int

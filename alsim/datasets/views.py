@@ -61,7 +61,7 @@ class LoggedBatch(NamedTuple):
     rows: Longs
     """Indices of the transitions, (N,)."""
     view: View
-    """What the policies saw before the actions."""
+    """Observations and histories before the actions."""
     odds: list[Doubles]
     """Probabilities under each policy, (N, A)."""
     action: Longs

@@ -53,7 +53,7 @@ def test_the_verdict(run, log):
     _, printed, _ = run("ope", log, "--target", "rules")
     text = " ".join(printed.split())
     assert "weights of histories are not reliable here" in text and "episodes would do, or a target that" in text
-    assert "The value of rules is about" in text or text.endswith("from this log is to be believed.")
+    assert "The value of rules is about" in text or text.endswith("is recommended.")
 
 
 def test_refits_give_fqe_an_interval(run, log):

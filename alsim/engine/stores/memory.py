@@ -12,7 +12,7 @@ Kept = tuple[int, bytes, list[bytes]]
 """Version, state and log of a student. They are in one object: finding it is what a large store spends its time on."""
 
 NOTHING: Kept = (0, b"", [])
-"""What is kept of an unknown student."""
+"""Record of an unknown student."""
 _stored = tuple.__new__
 """Construction of a `Stored` from all its fields, in a third of the time of a call of the class."""
 

@@ -96,7 +96,7 @@ class EpisodeLog(ABC):
     has_memory: bool = False
     """Whether the target acts on more than the clusters are made of."""
     warnings: Sequence[Warned] = ()
-    """What the reader of an estimate should know about this log."""
+    """Warnings about this log, for the reader of an estimate."""
 
     @safe_repr
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alsim.errors import AlsimError
-from alsim.jit.compile import lean_kernel
+from alsim.jit.compile import lean_kernel, rule
 from alsim.numerics.doubles import exp, log
 from alsim.types import Bools, Doubles, Longs
 
@@ -116,6 +116,20 @@ def _direction(gradient: Doubles, pairs: deque[_Pair], curvature: Doubles) -> Do
     return -q
 
 
+@rule
+def write_scores(row: Doubles, theta: Doubles, scores: Doubles) -> float:
+    """Write the linear score of each class, (K,), for one row (d,), and return the largest."""
+    d, k = theta.shape
+    scores[:] = 0.0
+    for a in range(d):
+        for b in range(k):
+            scores[b] += row[a] * theta[a, b]
+    largest = float(scores[0])
+    for b in range(1, k):
+        largest = max(largest, scores[b])
+    return largest
+
+
 @lean_kernel
 def add_loss(x: Doubles, label: Longs, trained: Bools, theta: Doubles, odds: Doubles, slope: Doubles) -> float:
     """Return the sum of -log P(label) over the trained rows, and write its gradient.
@@ -129,13 +143,7 @@ def add_loss(x: Doubles, label: Longs, trained: Bools, theta: Doubles, odds: Dou
     for i in range(len(x)):
         if not trained[i]:
             continue
-        odds[:] = 0.0
-        for a in range(d):
-            for b in range(k):
-                odds[b] += x[i, a] * theta[a, b]
-        largest = odds[0]
-        for b in range(1, k):
-            largest = max(largest, odds[b])
+        largest = write_scores(x[i], theta, odds)
         own = odds[label[i]] - largest
         total = 0.0
         for b in range(k):
@@ -160,13 +168,7 @@ def predict_rows(x: Doubles, label: Longs, trained: Bools, theta: Doubles, odds:
     for i in range(len(x)):
         if trained[i]:
             continue
-        odds[:] = 0.0
-        for a in range(d):
-            for b in range(k):
-                odds[b] += x[i, a] * theta[a, b]
-        largest = odds[0]
-        for b in range(1, k):
-            largest = max(largest, odds[b])
+        largest = write_scores(x[i], theta, odds)
         total = 0.0
         for b in range(k):
             odds[b] = exp(odds[b] - largest)
