@@ -122,6 +122,12 @@ def test_the_unsupported_share_is_known_if_both_policies_are():
     assert SimulatedLog(dataset, make_policy("uniform")).unsupported == pytest.approx(lost / len(dataset))
 
 
+def test_a_short_log_of_a_policy_that_takes_all_actions_supports_all_targets():
+    """Also if no action of the log is that of the target: the estimate of the share from ratios of 0 would be 1."""
+    found = ope.evaluate(logged("uniform", 20, config={"max_episode_steps": 1}), "rules")
+    assert found.diagnostics.unsupported_share == 0 and "unsupported" not in [w.code for w in found.warnings]
+
+
 # ── the truth never reaches an estimator ────────────────────────────────────────────────────────
 
 

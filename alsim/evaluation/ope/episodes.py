@@ -93,6 +93,8 @@ class EpisodeLog(ABC):
     """Names of the units, by number, (U,); None: their numbers are their names."""
     unsupported: float = 0.0
     """Share of the actions of the target that are known to have no support; the diagnosis may estimate more."""
+    is_support_known: bool = False
+    """Whether `unsupported` is exact, so that nothing is estimated."""
     has_memory: bool = False
     """Whether the target acts on more than the clusters are made of."""
     warnings: Sequence[Warned] = ()

@@ -42,6 +42,7 @@ class JoinedLog(EpisodeLog):
         names = [name for log in self._logs for name in log.behaviour.split(", ")]
         self.target, self.behaviour = targets[0], ", ".join(dict.fromkeys(names))
         self.warnings = tuple(dict.fromkeys(warned for log in self._logs for warned in log.warnings))
+        self.is_support_known = all(log.is_support_known for log in self._logs)
         self.has_memory = any(log.has_memory for log in self._logs)
         steps = [log.steps for log in self._logs]
         self.steps = Steps(

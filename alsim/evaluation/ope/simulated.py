@@ -157,7 +157,7 @@ class SimulatedLog(EpisodeLog):
         self.warnings = () if self._columns.is_pooled else (NOT_POOLED,)
         columns = self._columns
         if columns.is_pooled:
-            self.unsupported = self.lost / len(columns.dataset)
+            self.unsupported, self.is_support_known = self.lost / len(columns.dataset), True
         padded = columns.place.padded
         learner = numpy_column(columns.dataset.episodes, "learner_id")
         unit = independent_unit(columns.dataset.manifest["config"])
