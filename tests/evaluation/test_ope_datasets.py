@@ -8,6 +8,8 @@ import pytest
 
 import alsim
 from alsim.evaluation import ope
+from alsim.evaluation.ope.evaluation import evaluate_log
+from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.simulated import SimulatedLog
 from alsim.policies import make_policy
 
@@ -119,7 +121,52 @@ def test_the_unsupported_share_is_known_if_both_policies_are():
     for (rows, own), (others, odds) in pairs:
         assert (rows == others).all()
         lost += odds[own == 0].sum()
-    assert SimulatedLog(dataset, make_policy("uniform")).unsupported == pytest.approx(lost / len(dataset))
+    found = ope.evaluate(dataset, "uniform").diagnostics.unsupported_share
+    assert found == pytest.approx(lost / len(dataset), rel=1e-12)
+
+
+def test_the_divergence_of_a_dataset_is_that_of_the_distributions_and_not_of_the_logged_actions():
+    """By brute force. For one of 270 actions from `uniform`, it is 269; `rules` has few ties."""
+    found = ope.evaluate(dataset := logged("uniform", 50), "rules").diagnostics.chi2_per_step
+    squares, lengths = np.ones((50, len(found))), dataset.episodes.column("total_steps").to_numpy()
+    episode = np.repeat(np.arange(50), lengths)
+    for rows, odds in dataset.distributions("rules"):
+        squares[episode[rows], dataset.step[rows] - 1] = 270 * (odds**2).sum(axis=1)
+    np.testing.assert_allclose(found, squares.mean(axis=0) - 1, rtol=1e-12)
+    assert 250 < found[0] <= 269
+
+
+def test_the_divergence_of_two_mixtures_is_that_of_the_formula():
+    """Mixtures of k best actions with 270 uniform ones: sum of e^2 / b, with e and b in the best and in the others."""
+    log = SimulatedLog(logged("epsilon-greedy:rules:0.4", 60), make_policy("epsilon-greedy:rules:0.2"))
+    k = np.arange(1, 10)
+    best, other = (0.8 / k + 0.2 / 270, 0.6 / k + 0.4 / 270), (0.2 / 270, 0.4 / 270)
+    expected = k * best[0] ** 2 / best[1] + (270 - k) * other[0] ** 2 / other[1]
+    alive = np.arange(log.steps.rewards.shape[1]) < log.steps.lengths[:, np.newaxis]
+    second = log.moments.second[alive]
+    np.testing.assert_allclose(second, expected[np.abs(second[:, np.newaxis] - expected).argmin(axis=1)], rtol=1e-12)
+    assert (np.abs(second - expected[0]) < 1e-9).mean() > 0.9
+    np.testing.assert_allclose(log.moments.first[alive], 1, rtol=1e-12)
+    assert (log.moments.second[~alive] == 1).all()
+
+
+def test_a_policy_evaluated_on_its_own_short_log_needs_no_budget():
+    found = ope.evaluate(logged("uniform", 30), "uniform")
+    assert found.recommended == "dr" and found.warnings == ()
+    assert found.diagnostics.predicted_ess == pytest.approx(30)
+
+
+def test_joined_logs_have_the_moments_of_their_parts():
+    logs = [SimulatedLog(logged(name, 20), make_policy("rules")) for name in ("uniform", "epsilon-greedy:rules:0.5")]
+    joined = JoinedLog(logs)
+    steps = logs[0].steps.rewards.shape[1]
+    assert (joined.moments.second[:20, :steps] == logs[0].moments.second).all()
+    assert JoinedLog([logs[0], _without_moments(logs[1])]).moments is None
+
+
+def _without_moments(log):
+    log.moments = None
+    return log
 
 
 def test_a_short_log_of_a_policy_that_takes_all_actions_supports_all_targets():
@@ -317,8 +364,10 @@ def test_logs_that_cannot_be_one(log):
 
 
 def test_an_infinite_divergence_is_null_in_json():
-    """At some step of a short uniform log, no action is that of the target."""
-    found = ope.evaluate(logged("uniform", 30), "rules")
+    """At some step of a short uniform log, no action is that of the target; as a table, it does not know the others."""
+    log = SimulatedLog(logged("uniform", 30), make_policy("rules"))
+    log.moments = None
+    found = evaluate_log(log)
     assert np.isinf(found.diagnostics.chi2_per_step).any()
     values = found.to_dict()
     json.dumps(values, allow_nan=False)

@@ -406,3 +406,18 @@ def test_estimators_for_bandits_refuse_episodes(estimator):
         estimator(half, half, half)
     with pytest.raises(AlsimError, match="v must have one number per row"):
         ope.dm(half)
+
+
+@pytest.mark.parametrize("wrong", [(1.0,), ([[1.0]], [[1.0]]), ([[1.0, 1.0]] * 3, [[0.5, 1.0]] * 3)])
+def test_moments_are_checked(wrong):
+    odds = np.full((3, 2), 0.5)
+    with pytest.raises(AlsimError, match="moments must"):
+        ope.diagnose(odds, odds, moments=wrong)
+
+
+def test_exact_moments_replace_those_of_the_logged_actions():
+    """Two actions with 1/4 and 3/4, and with 1/2 and 1/2 under the target: chi2 = 1/3, whichever was taken."""
+    behaviour, target = np.full((5, 1), 0.25), np.full((5, 1), 0.5)
+    moments = np.ones((5, 1)), np.full((5, 1), 4 / 3)
+    assert ope.diagnose(behaviour, target).chi2_per_step == 0
+    assert ope.diagnose(behaviour, target, moments=moments).chi2_per_step == pytest.approx(1 / 3)

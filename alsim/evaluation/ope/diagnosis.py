@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from alsim.errors import AlsimError
 from alsim.evaluation.ope.estimate import effective_size
-from alsim.evaluation.ope.inputs import Log, read_log
+from alsim.evaluation.ope.inputs import Log, read_like, read_log
 from alsim.evaluation.ope.ratios import products
 from alsim.types import Doubles, short_repr
 
 LEAST_EPISODES = 100
 """Smallest predicted effective sample size, in episodes, for which weights of histories are recommended."""
+ROUNDING = 1e-9
+"""Largest divergence, and largest share of actions, that is taken for the rounding error of zero."""
 NOISE = 3.0
 """Number of standard errors up to which a missing share of the target is taken for chance."""
 
@@ -41,8 +44,8 @@ class Diagnosis(NamedTuple):
 
     @property
     def within_budget(self) -> bool:
-        """True if the predicted effective sample size is at least 100 episodes."""
-        return self.predicted_ess >= LEAST_EPISODES
+        """True if the predicted effective sample size is at least 100 episodes, or all of fewer episodes."""
+        return self.predicted_ess >= min(LEAST_EPISODES, self.episodes * (1 - ROUNDING))
 
     @property
     def episodes_needed(self) -> float:
@@ -84,6 +87,7 @@ def diagnose(
     weights: ArrayLike | None = None,
     *,
     learners: ArrayLike | None = None,
+    moments: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Diagnosis:
     """Diagnose whether a log can tell the value of a target policy by weights of histories.
 
@@ -92,11 +96,15 @@ def diagnose(
     Weights of whole histories are usable while sum over t of log(1 + chi2_t) <= log(n / 100). Ended episodes count with
     rho = 1.
 
-    Arguments and errors are those of `alsim.evaluation.ope.pdis`. Returns a Diagnosis.
+    moments  means of rho_t and rho_t^2 over all actions of the behaviour policy, given the history, two arrays (n, T):
+             they make the divergence exact in the actions. None: those that were taken stand for all actions
+
+    The other arguments, and errors, are those of `alsim.evaluation.ope.pdis`. Returns a Diagnosis.
     Source: Kish (1965), Survey Sampling; Chatterjee & Diaconis (2018), Annals of Applied Probability 28.
     """
     log = read_log(np.zeros(np.shape(behaviour)), behaviour, target, lengths, 1.0, weights, learners)
-    chi2 = np.maximum(0.0, _chi2(log))
+    known = None if moments is None else _read_moments(moments, log)
+    chi2 = np.maximum(0.0, _chi2(log, *(known or (log.ratios, log.ratios**2))))
     exponent = float(np.log1p(chi2).sum())
     w = products(log.ratios).relative()
     last = float(log.mean(w[:, -1]))
@@ -105,15 +113,32 @@ def diagnose(
         predicted_ess=log.total * math.exp(-exponent) if exponent < 700 else 0.0,
         ess_by_step=np.array([effective_size(column, log.counts) for column in w.T]),
         max_weight=float(w[:, -1].max()) / last if last > 0 else math.inf,
-        unsupported_share=_unsupported(log),
+        unsupported_share=_unsupported(log) if known is None else _lost(log, known[0]),
         episodes=log.total,
     )
 
 
-def _chi2(log: Log) -> Doubles:
-    """Return the divergence at each step, (T,); infinite where all ratios are 0."""
-    first, second = log.mean(log.ratios), log.mean(log.ratios**2)
+def _read_moments(moments: tuple[ArrayLike, ArrayLike], log: Log) -> tuple[Doubles, Doubles]:
+    """Return both moments (n, T), 1 after the end. Raises AlsimError for others."""
+    if len(moments) != 2:
+        raise AlsimError(f"moments must be 2 arrays, of rho and of rho**2; got {len(moments)}: pass both, or None")
+    first, second = (read_like(values, "moments", log.alive, 1.0) for values in moments)
+    if (first < 0).any() or (second < first**2 * (1 - ROUNDING)).any():
+        raise AlsimError("moments must be means of rho and of rho**2: the second is at least the square of the first")
+    return first, second
+
+
+def _chi2(log: Log, ratio: Doubles, square: Doubles) -> Doubles:
+    """Return the divergence at each step, (T,), from ratios and their squares; infinite where all ratios are 0."""
+    first, second = log.mean(ratio), log.mean(square)
     return np.where(first > 0, second / np.where(first > 0, first, 1.0) ** 2 - 1, np.inf)
+
+
+def _lost(log: Log, supported: Doubles) -> float:
+    """Return the share of the target without support, from that with support at each step, (n, T)."""
+    rows = log.counts[:, np.newaxis] * log.alive
+    share = 1 - float((rows * supported).sum() / rows.sum())
+    return share if share > ROUNDING else 0.0
 
 
 def _unsupported(log: Log) -> float:

@@ -57,6 +57,15 @@ class Features(NamedTuple):
     """Their mean under the target policy, (n, T, d)."""
 
 
+class Moments(NamedTuple):
+    """Means over the actions of the policy of the log, given the history, see `alsim.evaluation.ope.diagnose`."""
+
+    first: Doubles
+    """Of the ratio of the probabilities under the target and under the policy of the log, (n, T)."""
+    second: Doubles
+    """Of its square, (n, T)."""
+
+
 class Place(NamedTuple):
     """Place of each of M rows in arrays with one row per episode: n episodes of up to T steps."""
 
@@ -93,8 +102,8 @@ class EpisodeLog(ABC):
     """Names of the units, by number, (U,); None: their numbers are their names."""
     unsupported: float = 0.0
     """Share of the actions of the target that are known to have no support; the diagnosis may estimate more."""
-    is_support_known: bool = False
-    """Whether `unsupported` is exact, so that nothing is estimated."""
+    moments: Moments | None = None
+    """Exact moments of the ratios; None if the probabilities of all actions are not known under both policies."""
     has_memory: bool = False
     """Whether the target acts on more than the clusters are made of."""
     warnings: Sequence[Warned] = ()
@@ -126,4 +135,4 @@ class EpisodeLog(ABC):
         return fitted_q(self.steps.rewards, *found, self.steps.lengths, gamma, learners=self.steps.units)
 
 
-__all__ = ["EpisodeLog", "Features", "Place", "Pooled", "Steps", "Warned"]
+__all__ = ["EpisodeLog", "Features", "Moments", "Place", "Pooled", "Steps", "Warned"]

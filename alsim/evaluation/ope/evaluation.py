@@ -87,9 +87,8 @@ def evaluate_log(
     """Compute the estimates of a log, and recommend one, see `alsim.evaluation.ope.evaluate`."""
     names, steps = checked_estimators(estimators), log.steps
     own = _mean_return(steps, gamma, confidence)
-    diagnosis = diagnose(steps.behaviour, steps.target, steps.lengths, learners=steps.units)
-    estimated = 0.0 if log.is_support_known else diagnosis.unsupported_share
-    diagnosis = diagnosis._replace(unsupported_share=max(estimated, log.unsupported))
+    diagnosis = diagnose(steps.behaviour, steps.target, steps.lengths, learners=steps.units, moments=log.moments)
+    diagnosis = diagnosis._replace(unsupported_share=max(diagnosis.unsupported_share, log.unsupported))
     calls = _calls(log, names, gamma, confidence, read_refit(refit, confidence), seed)
     found, undefined = dict[str, Estimate](), dict[str, list[str]]()
     for name in names:

@@ -17,8 +17,8 @@ from alsim.types import Doubles, Floats, Longs, Observation, f32
 
 NUM_KINDS = LEVELS + KINDS
 """Number of kinds of actions: three difficulties and six modalities."""
-BINS = (6, 2, 10)
-"""Numbers of bins of frustration, response time and the level of the weakest outcome."""
+BINS = (6, 5, 4)
+"""Numbers of bins of frustration, the mean level of the outcomes and the level of the weakest one."""
 NUM_FEATURES = 10 + 3 * NUM_KINDS - 1
 """Number of features of an observation and an action."""
 
@@ -70,6 +70,31 @@ def sum_kinds(odds: Doubles, levels: Floats, share: Floats, level: Floats) -> No
             share[i, k], level[i, k] = total, weighted
 
 
+def ratio_moments(behaviour: Doubles, target: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the means of the ratio of two policies' probabilities and of its square, over actions of the first, (M,).
+
+    behaviour, target  probabilities of all actions, (M, A)
+
+    Actions that `behaviour` never takes count for neither, so the first mean is the share of `target` with support.
+    """
+    first, second = np.empty(len(behaviour)), np.empty(len(behaviour))
+    sum_ratios(np.ascontiguousarray(behaviour), np.ascontiguousarray(target), first, second)
+    return first, second
+
+
+@lean_kernel
+def sum_ratios(behaviour: Doubles, target: Doubles, first: Doubles, second: Doubles) -> None:
+    """Write the results of `ratio_moments`."""
+    for i in range(len(behaviour)):
+        total, square = 0.0, 0.0
+        for a in range(behaviour.shape[1]):
+            b, e = behaviour[i, a], target[i, a]
+            if b > 0 and e > 0:
+                total += e
+                square += e * (e / b)
+        first[i], second[i] = total, square
+
+
 def features(observation: Floats, levels: Floats, kinds: Kinds) -> Floats:
     """Return the features of M rows, (M, d): those of the observation, of the kinds, and of both.
 
@@ -92,8 +117,8 @@ def features(observation: Floats, levels: Floats, kinds: Kinds) -> Floats:
 
 
 def clustered_by(observation: Floats, levels: Floats) -> Floats:
-    """Return what `clusters` divides into bins, (M, 3): frustration, response time and level of the weakest outcome."""
-    return np.stack([observation[:, -2], observation[:, -1], levels.min(axis=1)], axis=1)
+    """Return what `clusters` divides into bins, (M, 3): frustration, mean level, and level of the weakest outcome."""
+    return np.stack([observation[:, -2], levels.mean(axis=1), levels.min(axis=1)], axis=1)
 
 
 def clusters(values: Floats, bins: Sequence[int] = BINS) -> Longs:
@@ -116,4 +141,5 @@ __all__ = [
     "kinds_of_actions",
     "kinds_of_odds",
     "levels_of",
+    "ratio_moments",
 ]

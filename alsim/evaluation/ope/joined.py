@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
-from alsim.evaluation.ope.episodes import EpisodeLog, Features, Pooled, Steps
+from alsim.evaluation.ope.episodes import EpisodeLog, Features, Moments, Pooled, Steps
 from alsim.evaluation.ope.fitted_q import ActionValues
 from alsim.types import Longs
 
@@ -42,7 +42,8 @@ class JoinedLog(EpisodeLog):
         names = [name for log in self._logs for name in log.behaviour.split(", ")]
         self.target, self.behaviour = targets[0], ", ".join(dict.fromkeys(names))
         self.warnings = tuple(dict.fromkeys(warned for log in self._logs for warned in log.warnings))
-        self.is_support_known = all(log.is_support_known for log in self._logs)
+        if moments := _all(self._logs, lambda log: log.moments):
+            self.moments = Moments(*(_stacked([getattr(one, name) for one in moments], 1) for name in Moments._fields))
         self.has_memory = any(log.has_memory for log in self._logs)
         steps = [log.steps for log in self._logs]
         self.steps = Steps(

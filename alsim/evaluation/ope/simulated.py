@@ -12,7 +12,7 @@ from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.datasets.views import LoggedBatch, joint_distributions
 from alsim.errors import AlsimError
-from alsim.evaluation.ope.episodes import EpisodeLog, Features, Place, Pooled, Steps, Warned
+from alsim.evaluation.ope.episodes import EpisodeLog, Features, Moments, Place, Pooled, Steps, Warned
 from alsim.evaluation.ope.features import (
     BINS,
     NUM_FEATURES,
@@ -22,6 +22,7 @@ from alsim.evaluation.ope.features import (
     kinds_of_actions,
     kinds_of_odds,
     levels_of,
+    ratio_moments,
 )
 from alsim.policies import Policy, PolicyWithProbabilities, has_memory, make_policy
 from alsim.policies.checks import with_probabilities
@@ -55,6 +56,22 @@ class Probabilities(NamedTuple):
         """Write rows (N,), from the probabilities of all actions (N, A) and of all kinds (N, 9)."""
         number = np.arange(len(rows))
         self.action[rows], self.kind[rows] = odds[number, actions], share[number, kinds]
+
+
+class Ratios(NamedTuple):
+    """Moments of the ratios of M rows, see `ratio_moments`; NaN if both policies were not run together."""
+
+    first: Doubles
+    second: Doubles
+
+    @classmethod
+    def empty(cls, size: int) -> Self:
+        """Return arrays for M rows."""
+        return cls(np.full(size, np.nan), np.full(size, np.nan))
+
+    def write(self, rows: Longs, behaviour: Doubles, target: Doubles) -> None:
+        """Write rows (N,), from the probabilities of all actions (N, A)."""
+        self.first[rows], self.second[rows] = ratio_moments(behaviour, target)
 
 
 class _Columns:
@@ -106,14 +123,15 @@ class _Columns:
             self.reward[rows], self.propensity[rows] = batch.reward, batch.propensity
             self.clustered[rows] = clustered_by(observation, levels)
             self.taken[place] = features(observation, levels, taken)
-        never = batch.odds[logs.index(None)] == 0 if None in logs else None
+        own = batch.odds[logs.index(None)] if None in logs else None
         for log, found in zip(logs, batch.odds, strict=True):
             kinds = kinds_of_odds(found, levels)
             table = self.behaviour if log is None else log.probabilities
             table.write(rows, found, kinds.share, batch.action, kind)
             if log is not None:
                 log.expected[place] = features(observation, levels, kinds)
-                log.lost += 0.0 if never is None else float(found[never].sum())
+                if own is not None:
+                    log.ratios.write(rows, own, found)
 
 
 class SimulatedLog(EpisodeLog):
@@ -150,15 +168,15 @@ class SimulatedLog(EpisodeLog):
         self.target, self.behaviour = str(target.name), str(columns.dataset.manifest["policy"]["name"])
         self.probabilities = Probabilities.empty(len(columns.dataset))
         self.expected: Floats = np.zeros_like(columns.taken)
-        self.lost = 0.0
+        self.ratios = Ratios.empty(len(columns.dataset))
 
     def _finish(self) -> None:
         """Make the arrays of the estimators."""
         self.warnings = () if self._columns.is_pooled else (NOT_POOLED,)
         columns = self._columns
-        if columns.is_pooled:
-            self.unsupported, self.is_support_known = self.lost / len(columns.dataset), True
         padded = columns.place.padded
+        if columns.is_pooled and not np.isnan(self.ratios.first).any():
+            self.moments = Moments(padded(self.ratios.first, 1.0), padded(self.ratios.second, 1.0))
         learner = numpy_column(columns.dataset.episodes, "learner_id")
         unit = independent_unit(columns.dataset.manifest["config"])
         self.steps = Steps(
