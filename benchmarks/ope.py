@@ -92,6 +92,7 @@ def plan_of(study: Study, logs: int) -> CertificatePlan:
         estimators=ESTIMATORS,
         gamma=1.0,
         confidence=0.95,
+        window=1,
         config=config,
         bank=bank,
         observation="mastery",

@@ -72,6 +72,19 @@ def ope(
         int,
         typer.Option("--refit", metavar="B", help="Refits of fqe to resampled learners, for its interval; 0: none."),
     ] = 0,
+    window: Annotated[
+        int, typer.Option("--window", metavar="K", help="Number of the last actions in the weights of window.")
+    ] = 1,
+    action_mask: Annotated[
+        str | None,
+        typer.Option(
+            "--action-mask",
+            metavar="FUNCTION",
+            callback=allow_classes,
+            show_default="that of the dataset",
+            help="module:function, if the dataset was generated with a function as action mask.",
+        ),
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -136,6 +149,7 @@ def ope(
     if features:
         roles["features"] = features
     names = checked_estimators(estimators)
+    options: dict[str, Any] = {"estimators": names, "gamma": gamma, "confidence": confidence, "window": window}
     certified = certifiable(logs, target) if certify else None
     if num_logs < 2:
         raise AlsimError(f"--logs must be at least 2; got {num_logs}")
@@ -143,15 +157,20 @@ def ope(
         raise AlsimError(f"--workers must be at least 1; got {workers}")
     with elapsed_progress(f"evaluating {target or 'a policy'} on {', '.join(map(str, logs))}"):
         log = read_episodes(
-            logs, target, columns=roles or None, estimate_propensities=estimate_propensities, missing=missing
+            logs,
+            target,
+            action_mask=action_mask,
+            columns=roles or None,
+            estimate_propensities=estimate_propensities,
+            missing=missing,
         )
-        found = evaluate_log(log, gamma=gamma, confidence=confidence, estimators=names, refit=refit, seed=seed)
+        found = evaluate_log(log, **options, refit=refit, seed=seed)
     result = found.to_dict()
     result["verdict"] = print_evaluation(found, confidence)
     if certified is not None:
-        options: dict[str, Any] = {"estimators": names, "gamma": gamma, "confidence": confidence}
+        options |= {"logs": num_logs, "processes": workers, "action_mask": action_mask}
         options["seed"] = (int(certified.manifest["seed"]) + 1 + seed) % 2**64
-        certificate = certificate_of(certified, str(target), logs=num_logs, processes=workers, **options)
+        certificate = certificate_of(certified, str(target), **options)
         print(f"\n{certificate}")
         result["certificate"] = certificate.to_dict()
     if plot is not None:

@@ -107,7 +107,7 @@ def logged_mask(dataset: Dataset, action_mask: Any = None) -> ActionMask | None:
     if isinstance(recorded, str) and action_mask is None:
         raise AlsimError(
             f"the dataset was generated with a function as action mask, {recorded!r}, which is not imported "
-            "automatically; pass the function as action_mask"
+            "automatically; pass the function as action_mask (--action-mask module:function)"
         )
     given = recorded if action_mask is None else action_mask
     rules = MaskRules(

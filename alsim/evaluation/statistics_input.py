@@ -159,11 +159,11 @@ def read_confidence(confidence: object) -> float:
     return level
 
 
-def read_draws(draws: Any, confidence: float) -> int:
+def read_draws(draws: Any, confidence: float, name: str = "draws") -> int:
     """Return a number of draws that suffices for an interval at this confidence. Raises AlsimError for others."""
     least = math.ceil(2 / (1 - confidence) - 1e-9)
-    cure = f"at least {least:,} draws give the two ends of an interval at this confidence"
-    return read_count(draws, "draws", least, 2**32 - 1, cure)
+    cure = f"at least {least:,} {name} give the two ends of an interval at this confidence"
+    return read_count(draws, name, least, 2**32 - 1, cure)
 
 
 def read_seed(seed: Any) -> int:

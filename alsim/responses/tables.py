@@ -37,6 +37,8 @@ _DEFAULT_NAMES |= {"order": ("order", "timestamp"), **dict.fromkeys(OPTIONAL, ()
 SAMPLE = 100
 """Number of first rows in which a recognised column of answers is tested."""
 
+ATTRIBUTES = ("column_names", "columns")
+"""Attributes with the names of the columns, of Arrow and of pandas."""
 TABLE = "the table"
 """Name of a table in memory, in messages."""
 
@@ -343,10 +345,17 @@ def column_names(table: Any) -> list[Any]:
         return list(table)
     if isinstance(table, np.ndarray) and table.dtype.names:
         return list(table.dtype.names)
-    for attribute in ("column_names", "columns"):  # of Arrow and of pandas
+    for attribute in ATTRIBUTES:
         if not isinstance(table, np.ndarray) and hasattr(table, attribute):
             return list(getattr(table, attribute))
     raise ResponsesError(
         f"expected a table of Arrow or pandas, a dictionary of columns or a structured array; "
         f"got {type(table).__name__}"
     )
+
+
+def is_table(value: Any) -> bool:
+    """Return whether a value is of a type of tables that `column_names` knows; a lazy table is not computed."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.names is not None
+    return isinstance(value, Mapping) or any(hasattr(type(value), attribute) for attribute in ATTRIBUTES)

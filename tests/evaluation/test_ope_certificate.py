@@ -216,8 +216,9 @@ def test_the_text_fits_80_columns_and_ends_with_a_verdict(certificate):
 
 
 def made(recommended, value=10.0):
-    """Return a certificate of one target, with the true value 10 and two logs."""
-    found = Estimates(*(np.full(2, x) for x in (value, 1.0, value - 2, value + 2)))
+    """Return a certificate of one target, with the true value 10 and one log for each recommendation."""
+    logs = len(recommended)
+    found = Estimates(*(np.full(logs, x) for x in (value, 1.0, value - 2, value + 2)))
     truth = alsim.evaluation.Statistic(10.0, 0.1, (9.8, 10.2), 100)
     return Certificate(
         behaviour="b",
@@ -225,11 +226,11 @@ def made(recommended, value=10.0):
         truths={"t" * 100: truth},
         estimates={"t" * 100: {"dr": found}},
         recommended={"t" * 100: recommended},
-        predicted_ess={"t" * 100: np.ones(2)},
+        predicted_ess={"t" * 100: np.ones(logs)},
         families={"dr": "importance"},
         num_learners=2,
         episodes_per_learner=3,
-        logs=2,
+        logs=logs,
         seed=0,
         gamma=1.0,
         confidence=0.95,
@@ -238,10 +239,14 @@ def made(recommended, value=10.0):
 
 def test_verdicts():
     assert made(("dr", None)).verdict.endswith(
-        "dr was recommended in 1 of 2 logs, with a mean absolute error of 0.00; its intervals contain the true value "
+        "dr was recommended in 1 of 2 logs, with a mean absolute error of 0.00; these are too few logs to measure the "
+        "coverage of its intervals."
+    )
+    assert made(("dr",) * 20).verdict.endswith(
+        "dr was recommended in 20 of 20 logs, with a mean absolute error of 0.00; its intervals contain the true value "
         "in 100 % of them, which agrees with 95 %."
     )
-    wrong = made(("dr", "dr"), value=1e6)
+    wrong = made(("dr",) * 20, value=1e6)
     assert wrong.verdict.endswith("in 0 % of them, instead of 95 %.")
     assert max(map(len, str(wrong).splitlines())) <= 80
     assert made((None, None)).verdict.endswith("no estimator was recommended in any of 2 logs.")

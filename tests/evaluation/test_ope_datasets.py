@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 
 import alsim
+from alsim.datasets.views import joint_distributions
+from alsim.errors import AlsimError
 from alsim.evaluation import ope
 from alsim.evaluation.ope.evaluation import evaluate_log
 from alsim.evaluation.ope.joined import JoinedLog
@@ -390,3 +392,49 @@ def test_a_target_without_probabilities_is_named(log):
 def test_a_dataset_without_episodes(log):
     empty = {name: getattr(log, name).slice(0, 0) for name in ("transitions", "events", "episodes")}
     refused("has no episodes", alsim.Dataset(log.manifest, empty, log.bank), "rules")
+
+
+def test_the_weights_of_window_contain_the_number_of_actions_that_is_passed(log):
+    target = "epsilon-greedy:rules:0.1"
+    steps = SimulatedLog(log, make_policy(target)).steps
+    for size in (1, 3):
+        found = ope.evaluate(log, target, window=size, estimators="window").estimators["window"]
+        assert found.value == ope.window(*steps[:4], steps=size).value
+    with pytest.raises(AlsimError, match="window must be"):
+        ope.evaluate(log, target, window=0)
+
+
+def test_the_probabilities_of_all_actions_are_never_in_memory_together():
+    """Of 10**6 interactions, those of one policy would take 2 GB."""
+    dataset = logged("uniform", 300)
+    sizes = [batch.odds[0].nbytes for batch in joint_distributions(dataset, [make_policy("rules")])]
+    assert sum(sizes) == len(dataset) * 270 * 8 > 60e6 and max(sizes) <= 16 * 2**20
+
+
+def test_refits_resample_classes():
+    """Learners of a class are not independent: the bootstrap draws 6 classes of 5."""
+    config = alsim.Config.read({"classes": {"size": 5, "mastery_std": 1.0}, "max_episode_steps": 20})
+    dataset = logged("uniform", 30, config=config)
+    log = SimulatedLog(dataset, make_policy("rules"))
+    assert np.unique(log.steps.units).tolist() == list(range(6))
+    found = ope.evaluate(dataset, "rules", refit=40, seed=3, estimators="fqe").estimators["fqe"]
+    steps, learners = log.steps, np.arange(30)
+    options = {"draws": 40, "seed": 3}
+    args = steps.rewards, *log.features(), steps.lengths
+    assert found.se == ope.bootstrap(ope.fqe, *args, learners=learners // 5, **options).se
+    assert found.se != ope.bootstrap(ope.fqe, *args, learners=learners, **options).se
+
+
+def mask_of_questions(view):
+    """An action mask of a user: questions only."""
+    allowed = np.zeros((len(view.observation), 270), bool)
+    allowed[:, :90] = True
+    return allowed
+
+
+def test_a_function_as_action_mask_is_passed():
+    dataset = logged("uniform", 20, action_mask=mask_of_questions, config={"max_episode_steps": 10})
+    with pytest.raises(AlsimError, match="--action-mask module:function"):
+        ope.evaluate(dataset, "uniform")
+    found = ope.evaluate(dataset, "uniform", action_mask=mask_of_questions)
+    assert found.estimators["pdis"].value == pytest.approx(found.behaviour_value.value, rel=1e-12)

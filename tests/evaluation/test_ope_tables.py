@@ -182,6 +182,8 @@ def test_all_kinds_of_tables_are_the_same_log(tmp_path):
         *(tmp_path / "log.parquet", tmp_path / "log.csv", str(tmp_path / "log.csv")),
     ):
         assert_same(ope.TableLog(source), expected)
+        found = ope.evaluate(source, estimators="snpdis")
+        assert found.estimators == ope.evaluate(expected, estimators="snpdis").estimators
 
 
 def test_text_files_have_options(tmp_path):

@@ -16,7 +16,7 @@ from alsim.evaluation.defaults import CERTIFIED_LOGS
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.ope.certificate_report import Certificate, certificate_of
 from alsim.evaluation.ope.certificate_runs import CertificatePlan, Part, Progress, parts_of, run_parts
-from alsim.evaluation.ope.evaluation import checked_estimators
+from alsim.evaluation.ope.evaluation import checked_estimators, read_window
 from alsim.evaluation.ope.inputs import read_gamma
 from alsim.evaluation.setting import PolicySource, PolicySources, read_policies
 from alsim.evaluation.statistics_input import read_confidence, read_count
@@ -42,6 +42,7 @@ def certify(
     estimators: Collection[str] | None = None,
     gamma: float = 1.0,
     confidence: float = CONFIDENCE,
+    window: int = 1,
     seed: int = 0,
     config: Config | Mapping[str, Any] | str | Path | None = None,
     bank: Bank | Mapping[str, Any] | str | Path | None = None,
@@ -65,6 +66,7 @@ def certify(
     estimators            names of estimators; None: all
     gamma                 discount factor, in [0, 1]
     confidence            nominal level of the intervals, in (0, 1)
+    window                number of the last actions in the weights of `window`, at least 1
     seed                  log k = 0, ..., R - 1 has seed + k, and the true value has seed
     config, bank, dynamics, observation, action_mask  see `alsim.generate_dataset`
     processes             number of processes; the result does not depend on it
@@ -101,6 +103,7 @@ def certify(
         estimators=checked_estimators(estimators),
         gamma=read_gamma(gamma),
         confidence=level,
+        window=read_window(window),
         config=plan.config,
         bank=plan.bank,
         observation=plan.observation,
@@ -128,7 +131,7 @@ def certify_dataset(
     behaviour    the policy of the dataset; None: the policy of the name in the manifest
     seed         seed of the first log; None: the seed of the dataset plus 1
     action_mask  the function, if the dataset was generated with a function as action mask
-    options      logs, truth_learners, estimators, gamma, confidence, processes and progress, see `certify`
+    options      logs, truth_learners, estimators, gamma, confidence, window, processes and progress, see `certify`
 
     Returns a Certificate. Raises AlsimError for invalid arguments, and for a dataset without known rules.
     """

@@ -48,6 +48,8 @@ class CertificatePlan(NamedTuple):
     estimators: tuple[str, ...]
     gamma: float
     confidence: float
+    window: int
+    """Number of the last actions in the weights of `window`."""
     config: Config
     bank: Bank
     observation: Observation
@@ -125,7 +127,8 @@ def evaluate_one(plan: CertificatePlan, number: int) -> list[Found]:
 
 def _options(plan: CertificatePlan) -> dict[str, Any]:
     """Return the arguments of `evaluate_log`."""
-    return {"gamma": plan.gamma, "confidence": plan.confidence, "estimators": plan.estimators}
+    names = ("gamma", "confidence", "estimators", "window")
+    return {name: getattr(plan, name) for name in names}
 
 
 def _found(evaluation: Evaluation) -> Found:

@@ -10,6 +10,8 @@ from alsim.utils.text import counted, printable
 
 WIDTH = 80
 HEADINGS = ("estimator", "bias", "± se", "sd", "mean se", "abs. error", "coverage", "undefined", "recommended")
+FEWEST_LOGS = 20
+"""Number of logs from which coverage is compared with the nominal level."""
 MOST_REGRETS = 3
 """Largest k for which regret@k is printed; the JSON has all."""
 LEGEND = (
@@ -62,6 +64,8 @@ def _verdict(target: str, entry: Report, report: Report) -> str:
     coverage = chosen["coverage"]
     if coverage is None:
         return f"{text}."
+    if chosen["logs"] < FEWEST_LOGS:
+        return f"{text}; these are too few logs to measure the coverage of its intervals."
     low, high = coverage["ci"]
     nominal, share = report["confidence"], _percent(coverage["mean"])
     agrees = f"which agrees with {100 * nominal:g} %" if low <= nominal <= high else f"instead of {100 * nominal:g} %"

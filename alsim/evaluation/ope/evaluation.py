@@ -16,8 +16,9 @@ from alsim.evaluation.ope.fitted_q import fqe
 from alsim.evaluation.ope.intervals import bootstrap
 from alsim.evaluation.ope.marginalised import mis
 from alsim.evaluation.ope.recommendation import about, about_estimates, recommendation
-from alsim.evaluation.ope.sequential import dr, pdis, snpdis, tis, wdr, window
-from alsim.evaluation.statistics_input import read_draws
+from alsim.evaluation.ope.sequential import dr, pdis, snpdis, tis, wdr
+from alsim.evaluation.ope.sequential import window as windowed
+from alsim.evaluation.statistics_input import read_count, read_draws
 from alsim.types import short_repr
 
 ESTIMATORS = ("tis", "pdis", "snpdis", "dr", "wdr", "mis", "window", "fqe")
@@ -81,6 +82,7 @@ def evaluate_log(
     gamma: float = 1.0,
     confidence: float = CONFIDENCE,
     estimators: Collection[str] | None = None,
+    window: int = 1,
     refit: int = 0,
     seed: int = 0,
 ) -> Evaluation:
@@ -89,7 +91,7 @@ def evaluate_log(
     own = _mean_return(steps, gamma, confidence)
     diagnosis = diagnose(steps.behaviour, steps.target, steps.lengths, learners=steps.units, moments=log.moments)
     diagnosis = diagnosis._replace(unsupported_share=max(diagnosis.unsupported_share, log.unsupported))
-    calls = _calls(log, names, gamma, confidence, read_refit(refit, confidence), seed)
+    calls = _calls(log, names, gamma, confidence, read_window(window), read_refit(refit, confidence), seed)
     found, undefined = dict[str, Estimate](), dict[str, list[str]]()
     for name in names:
         if name not in calls:
@@ -127,13 +129,18 @@ def _mean_return(steps: Steps, gamma: float, confidence: float) -> Estimate:
     return tis(steps.rewards, *same, steps.lengths, gamma, learners=steps.units, confidence=confidence)
 
 
+def read_window(window: Any) -> int:
+    """Return a number of actions, at least 1. Raises AlsimError for others."""
+    return read_count(window, "window", 1, 2**31 - 1, "pass the number of actions that weights remember")
+
+
 def read_refit(refit: Any, confidence: float) -> int:
     """Return a number of refits: 0, or enough for quantiles. Raises AlsimError for others."""
-    return 0 if isinstance(refit, int) and refit == 0 else read_draws(refit, confidence)
+    return 0 if isinstance(refit, int) and refit == 0 else read_draws(refit, confidence, "refit")
 
 
 def _calls(
-    log: EpisodeLog, names: Collection[str], gamma: float, confidence: float, refit: int, seed: int
+    log: EpisodeLog, names: Collection[str], gamma: float, confidence: float, window: int, refit: int, seed: int
 ) -> dict[str, Callable[[], Estimate]]:
     """Return the estimators that a log has the arrays for: functions without arguments, by name.
 
@@ -142,7 +149,12 @@ def _calls(
     rewards, behaviour, target, lengths, units = log.steps
     steps = rewards, behaviour, target, lengths
     options: dict[str, Any] = {"gamma": gamma, "confidence": confidence, "learners": units}
-    weighted: dict[str, Callable[..., Estimate]] = {"tis": tis, "pdis": pdis, "snpdis": snpdis, "window": window}
+    weighted: dict[str, Callable[..., Estimate]] = {
+        "tis": tis,
+        "pdis": pdis,
+        "snpdis": snpdis,
+        "window": partial(windowed, steps=window),
+    }
     calls: dict[str, Callable[[], Estimate]] = {
         name: partial(estimator, *steps, **options) for name, estimator in weighted.items()
     }
@@ -158,4 +170,4 @@ def _calls(
     return calls
 
 
-__all__ = ["ESTIMATORS", "Evaluation", "checked_estimators", "evaluate_log"]
+__all__ = ["ESTIMATORS", "Evaluation", "checked_estimators", "evaluate_log", "read_window"]

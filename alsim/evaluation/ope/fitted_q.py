@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.ope.bandit import dm
 from alsim.evaluation.ope.estimate import Estimate
@@ -225,6 +225,8 @@ def _read_features(values: NDArray[np.floating], name: str, alive: Bools) -> NDA
             f"{name} must have shape ({alive.shape[0]}, {alive.shape[1]}, d), d at least 1; got {array.shape}: pass "
             "the features of each step"
         )
+    if array.dtype.kind not in "iufb":
+        raise InputTypeError(f"{name} must be numbers; got {array.dtype}: encode names as indicators")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
     if (wrong := ~np.isfinite(array).all(axis=2) & alive).any():

@@ -71,6 +71,11 @@ def read_log(
         present = np.unique(units[counts > 0])
         units = np.searchsorted(present, units).clip(0, len(present) - 1)
     size = len(present) if units is not None else counts.sum()
+    if weights is not None and size < 2 <= (counts > 0).sum():
+        raise AlsimError(
+            f"weights are how often each episode counts, so they must add up to at least 2; got {size:g}: multiply "
+            "normalised ones by the number of episodes"
+        )
     if size < 2:
         raise AlsimError(
             "a standard error needs at least 2 independent learners (or classes, or episodes); got "

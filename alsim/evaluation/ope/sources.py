@@ -18,6 +18,7 @@ from alsim.evaluation.ope.joined import JoinedLog
 from alsim.evaluation.ope.simulated import SimulatedLog
 from alsim.evaluation.ope.tables import TableLog
 from alsim.policies import make_policy
+from alsim.responses.tables import is_table
 from alsim.types import describe
 
 
@@ -28,6 +29,7 @@ def evaluate(
     gamma: float = 1.0,
     confidence: float = CONFIDENCE,
     estimators: Collection[str] | None = None,
+    window: int = 1,
     refit: int = 0,
     seed: int = 0,
     action_mask: Any = None,
@@ -41,6 +43,7 @@ def evaluate(
     gamma        discount factor, in [0, 1]
     confidence   level of the intervals, in (0, 1)
     estimators   names of the estimators to compute, see `ESTIMATORS`; None: all
+    window       number of the last actions that the weights of `window` contain, at least 1
     refit        number of refits of `fqe` to resampled learners, for its standard error and interval; 0: none. Its
                  interval ignores the bias of the model
     seed         seed of the resampling, integer in [0, 2**64)
@@ -52,7 +55,8 @@ def evaluate(
     """
     names = checked_estimators(estimators)
     found = read_episodes(log, target, action_mask=action_mask)
-    return evaluate_log(found, gamma=gamma, confidence=confidence, estimators=names, refit=refit, seed=seed)
+    options: dict[str, Any] = {"window": window, "refit": refit, "seed": seed}
+    return evaluate_log(found, gamma=gamma, confidence=confidence, estimators=names, **options)
 
 
 def read_episodes(
@@ -88,7 +92,9 @@ def read_episodes(
         if target is not None:
             raise InputTypeError(f"a {type(source).__name__} has the probabilities of its own target: leave target out")
         return source
-    if isinstance(source, Path | Mapping):
+    if isinstance(source, Path) or is_table(source):
+        if missing is not None:
+            raise InputTypeError("missing (--missing) is for logs of engines; fill empty rewards in the table")
         if target is not None:
             raise InputTypeError(
                 f"the probabilities of the target are a column of the table; got the target {describe(target)}: leave "
@@ -99,11 +105,11 @@ def read_episodes(
     if not isinstance(source, Dataset | EngineLog):
         raise InputTypeError(
             f"log must be a Dataset, an EngineLog, a directory of one, a table or a log of episodes; got "
-            f"{describe(log)}; pass tables of other types to TableLog"
+            f"{describe(log)}: pass one of these"
         )
     if target is None:
         raise InputTypeError("target must be a policy with probabilities; got None: name one, such as 'rules'")
-    _check_options(source, columns, estimate_propensities)
+    _check_options(source, columns, estimate_propensities, missing)
     if isinstance(source, EngineLog):
         return EngineEpisodes(source, target, **(columns or {}), missing=missing)
     return SimulatedLog(source, make_policy(target), action_mask)
@@ -142,8 +148,12 @@ def _check_together(sources: Sequence[Any]) -> None:
                 raise AlsimError(f"the log {source!r} is given twice, which adds no information: pass it once")
 
 
-def _check_options(source: Any, columns: Mapping[str, Any] | None, estimate_propensities: bool) -> None:
+def _check_options(
+    source: Any, columns: Mapping[str, Any] | None, estimate_propensities: bool, missing: float | None
+) -> None:
     """Raise InputTypeError for options that a dataset or a log of an engine does not have."""
+    if missing is not None and not isinstance(source, EngineLog):
+        raise InputTypeError(f"{source!r} has all rewards: leave out missing (--missing)")
     if estimate_propensities:
         raise InputTypeError(f"{source!r} has propensities: leave out estimate_propensities (--estimate-propensities)")
     allowed = {"reward"} if isinstance(source, EngineLog) else set()
