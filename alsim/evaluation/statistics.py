@@ -122,10 +122,15 @@ def holm(p: ArrayLike) -> Doubles:
     number of tests decides about the result.
     Source: Holm (1979), Scandinavian Journal of Statistics 6, 65-70.
     """
-    given = read_probabilities(p)
-    order = np.argsort(given, kind="stable")
-    adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.arange(len(given), 0, -1) * given[order]))
+    return holm_steps(read_probabilities(p))
+
+
+def holm_steps(p: Doubles) -> Doubles:
+    """Return the p-values (..., M) of `holm` for p-values (..., M), each row by itself."""
+    order = np.argsort(p, axis=-1, kind="stable")
+    steps = np.arange(p.shape[-1], 0, -1) * np.take_along_axis(p, order, axis=-1)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(1.0, np.maximum.accumulate(steps, axis=-1)), axis=-1)
     return adjusted
 
 
