@@ -47,16 +47,10 @@ class Design(NamedTuple):
         codes = self.strata or [np.zeros(len(x), np.int64) for x in (control, treatment)]
         cells = [Cells.of(x, own) for x, own in zip((control, treatment), codes, strict=True)]
         weight = (cells[0].size + cells[1].size) / (len(control) + len(treatment))
-        means = [np.asarray(weight @ arm.mean) for arm in cells]
-        if self.clusters is None:
-            return _stratified(means, cells, weight)
-        groups = 1 + int(max(own.max() for own in self.clusters))
-        scores, sizes = [], []
-        for arm, own, stratum in zip(cells, self.clusters, codes, strict=True):
-            errors = (weight / arm.size)[stratum] * arm.deviations
-            scores.append(np.asarray(np.bincount(own, errors, groups), np.float64))
-            sizes.append(np.bincount(own, minlength=groups).astype(np.float64))
-        return scored_arms(means, scores, (sizes[0], sizes[1]), 2 * len(weight))
+        found = _stratified(cells, weight) if self.clusters is None else _clustered(cells, weight, codes, self.clusters)
+        if self.strata is not None and found.control_variance + found.treatment_variance == 0:
+            raise AlsimError("values must vary within a stratum; all are equal there: compare the arms without strata")
+        return found
 
 
 class Cells(NamedTuple):
@@ -81,14 +75,29 @@ class Cells(NamedTuple):
         return cls(size, mean, deviations, np.bincount(strata, deviations**2) / (size - 1) / size)
 
 
-def _stratified(means: list[Doubles], cells: list[Cells], weight: Doubles) -> ArmMeans:
-    """Return post-stratified means, with the degrees of freedom of Welch and Satterthwaite over the 2 H cells."""
+def _stratified(cells: list[Cells], weight: Doubles) -> ArmMeans:
+    """Return post-stratified means, with the degrees of freedom of Welch and Satterthwaite over the 2 H cells.
+
+    cells   of control and treatment
+    weight  (H,) share of each stratum in both arms together
+    """
+    control, treatment = (np.asarray(weight @ arm.mean) for arm in cells)
     terms = [weight**2 * arm.squared_error for arm in cells]
     v_c, v_t = (np.asarray(own.sum()) for own in terms)
-    if v_c + v_t == 0:
-        raise AlsimError("values must vary within a stratum; all are equal there: compare the arms without strata")
     df = welch_df(np.concatenate(terms), np.concatenate([arm.size - 1 for arm in cells]))
-    return ArmMeans(means[0], means[1], v_c, v_t, np.zeros(()), df, np.asarray(np.nan))
+    return ArmMeans(control, treatment, v_c, v_t, np.zeros(()), df, np.asarray(np.nan))
+
+
+def _clustered(cells: list[Cells], weight: Doubles, strata: list[Longs], clusters: list[Longs]) -> ArmMeans:
+    """Return post-stratified means with cluster-robust errors; arguments as in `_stratified`, and codes per value."""
+    groups = 1 + int(max(own.max() for own in clusters))
+    scores, sizes = [], []
+    for arm, stratum, own in zip(cells, strata, clusters, strict=True):
+        errors = (weight / arm.size)[stratum] * arm.deviations
+        scores.append(np.asarray(np.bincount(own, errors, groups), np.float64))
+        sizes.append(np.bincount(own, minlength=groups).astype(np.float64))
+    means = [np.asarray(weight @ arm.mean) for arm in cells]
+    return scored_arms(means, scores, (sizes[0], sizes[1]), 2 * len(weight))
 
 
 def _read_strata(arms: tuple[Doubles, Doubles], strata: Pair | None) -> list[Longs] | None:
