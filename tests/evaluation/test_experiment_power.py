@@ -102,11 +102,26 @@ def test_extreme_sizes(n: int, ratio: float) -> None:
     assert sample_size_of_means(effect, 2.0, ratio=ratio) == pytest.approx(n, rel=1e-3)
 
 
+@pytest.mark.parametrize("power", [0.3, 0.999])
+@pytest.mark.parametrize("confidence", [0.5, 0.999999])
+@pytest.mark.parametrize("effect", [0.001, 0.1, 1, 6])
+def test_sample_sizes_have_the_power_where_the_solver_of_statsmodels_fails(
+    effect: float, confidence: float, power: float
+) -> None:
+    if power <= 1 - confidence:
+        return
+    n = sample_size_of_means(effect, 1, power=power, confidence=confidence)
+    reached = power_of_means(effect, 1, n, confidence=confidence)
+    assert reached == pytest.approx(power, abs=1e-6) or (n == 2 and reached > power)
+
+
 def test_large_and_small_effects() -> None:
     assert sample_size_of_means(50, 1) == 2
     assert sample_size_of_means(50, 1, ratio=0.5) == 4
     assert sample_size_of_shares(0, 1) == 2
-    assert sample_size_of_means(1e-4, 1) == pytest.approx(2 * (stats.norm.isf(0.025) + stats.norm.isf(0.2)) ** 2 * 1e8)
+    assert sample_size_of_means(1e-4, 1) == pytest.approx(
+        2 * (stats.norm.isf(0.025) + stats.norm.isf(0.2)) ** 2 * 1e8, rel=1e-5
+    )
     assert power_of_means(0, 1, 100) == pytest.approx(0.05)
     assert power_of_shares(0.3, 0.3, 100) == pytest.approx(0.05)
 
@@ -208,10 +223,11 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: sample_size_of_means(1, 1, power=1), "power must be above 0.05, the false alarms, and below 1; got 1"),
     (lambda: sample_size_of_means(1, 1, power=0.04), "power must be above 0.05"),
     (lambda: sample_size_of_shares(0.3, 0.3), "must not be 0"),
+    (lambda: sample_size_of_means(1e-9, 1), "more than 1e.15 students would be needed"),
     (lambda: sample_size_of_shares(0.3, 40), r"treatment must be in \[0, 1\]; got 40"),
     (lambda: power_of_shares("a", 0.3, 9), "control must be a number"),  # type: ignore[arg-type]
     (lambda: minimum_effect_of_shares(5, 0.9), "n must be large enough to find an increase from 0.9 to 1; got 5"),
-    (lambda: minimum_effect(1, 1), "n must be at least 2"),
+    (lambda: minimum_effect(1, 1), "n must be at least 2, and n times ratio, too; got 1 and 1"),
     (lambda: design_effect(0.5, 0.1), "size must be at least 1; got 0.5"),
     (lambda: design_effect(25, -0.1), r"icc must be in \[0, 1\]; got -0.1: use 0"),
     (lambda: design_effect(25, 0.1, variation=-1), "variation must be at least 0"),

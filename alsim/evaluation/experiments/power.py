@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from alsim.errors import AlsimError
 from alsim.evaluation.estimates import CONFIDENCE
@@ -13,6 +16,12 @@ from alsim.utils.optional import require
 
 POWER = 0.8
 """Default power: probability that an effect of the planned size is found."""
+LARGEST_SIZE = 1e15
+"""Largest number of students that is searched."""
+SOLVED = 1e-8
+"""Largest error of the power at a number of students that a solver has found."""
+Power = Callable[[float, dict[str, Any]], float]
+"""Function from an effect, and arguments of statsmodels, to the power."""
 
 
 def power_of_means(
@@ -31,8 +40,7 @@ def power_of_means(
     Returns the probability of p <= 1 - confidence. Raises AlsimError for invalid arguments.
     Source: Cohen (1988), Statistical Power Analysis, section 2; statsmodels' TTestIndPower.
     """
-    effect, solver = _effect(difference, sd), _solver("TTestIndPower")
-    return float(solver.power(effect, **_arguments(_read_n(n, ratio), ratio, confidence)))
+    return _t_power(_effect(difference, sd), _arguments(_read_n(n, ratio), ratio, confidence))
 
 
 def sample_size_of_means(
@@ -47,11 +55,7 @@ def sample_size_of_means(
     classes, multiply it by `design_effect`. Raises AlsimError for invalid arguments.
     """
     effect = _read_nonzero(_effect(difference, sd), "difference")
-    given = _arguments(None, ratio, confidence) | {"power": _read_power(power, confidence)}
-    least, solver = _least(ratio), _solver("TTestIndPower")
-    if solver.power(effect, **_arguments(least, ratio, confidence)) >= given["power"]:
-        return least
-    return _solved(solver, effect_size=effect, **given)
+    return _size_with("TTestIndPower", _t_power, effect, ratio, confidence, power)
 
 
 def minimum_effect(
@@ -62,9 +66,9 @@ def minimum_effect(
     Arguments are those of `power_of_means` and `sample_size_of_means`. Returns the difference, in the unit of the
     metric, positive. Raises AlsimError for invalid arguments.
     """
-    given = _arguments(_read_n(n, ratio), ratio, confidence) | {"power": _read_power(power, confidence)}
+    given, target = _arguments(_read_n(n, ratio), ratio, confidence), _read_power(power, confidence)
     scale = _read_positive(sd, "sd", "pass the standard deviation of the metric")
-    return scale * _solved(_solver("TTestIndPower"), effect_size=None, **given)
+    return scale * _effect_with(_t_power, given, target)
 
 
 def power_of_shares(
@@ -80,7 +84,7 @@ def power_of_shares(
     Source: Cohen (1988), Statistical Power Analysis, section 6; statsmodels' NormalIndPower.
     """
     given = _arguments(_read_n(n, ratio), ratio, confidence)
-    return float(_solver("NormalIndPower").power(_cohen_h(control, treatment), **given))
+    return _normal_power(_cohen_h(control, treatment), given)
 
 
 def sample_size_of_shares(
@@ -92,8 +96,7 @@ def sample_size_of_shares(
     `sample_size_of_means`.
     """
     effect = _read_nonzero(_cohen_h(control, treatment), "treatment - control")
-    given = _arguments(None, ratio, confidence) | {"power": _read_power(power, confidence)}
-    return max(_least(ratio), _solved(_solver("NormalIndPower"), effect_size=effect, **given))
+    return _size_with("NormalIndPower", _normal_power, effect, ratio, confidence, power)
 
 
 def minimum_effect_of_shares(
@@ -104,9 +107,9 @@ def minimum_effect_of_shares(
     Arguments are those of `power_of_shares` and `sample_size_of_means`. Returns treatment - control, positive. Raises
     AlsimError for invalid arguments, and if not even a share of 1 would be found.
     """
-    given = _arguments(_read_n(n, ratio), ratio, confidence) | {"power": _read_power(power, confidence)}
+    given, target = _arguments(_read_n(n, ratio), ratio, confidence), _read_power(power, confidence)
     start = math.asin(math.sqrt(_read_share(control, "control")))
-    angle = start + _solved(_solver("NormalIndPower"), effect_size=None, **given) / 2
+    angle = start + _effect_with(_normal_power, given, target) / 2
     if angle > math.pi / 2:
         raise AlsimError(
             f"n must be large enough to find an increase from {control:g} to 1; got {n:g}: plan more students"
@@ -114,30 +117,73 @@ def minimum_effect_of_shares(
     return math.sin(angle) ** 2 - math.sin(start) ** 2
 
 
-def _solver(name: str) -> Any:
-    """Return a solver of statsmodels."""
-    return getattr(require("statsmodels.stats.power", "evaluation", "the power of a test"), name)()
-
-
-def _solved(solver: Any, **arguments: Any) -> float:
-    """Return the argument that is missing. Raises AlsimError if there is none."""
+def _t_power(effect: float, arguments: dict[str, Any]) -> float:
+    """Return the power of the t test of an effect in standard deviations."""
+    solver = _statsmodels("TTestIndPower")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a failure is reported below
-        found = abs(float(solver.solve_power(**arguments)))
-    if not math.isfinite(found):
-        raise AlsimError(f"no solution was found for {arguments}: choose other values of power or confidence")
+        warnings.simplefilter("ignore")
+        found = float(solver.power(effect, **arguments))
+        if math.isnan(found):  # SciPy's noncentral t distribution fails far in the tail, which is negligible
+            one_sided = arguments | {"alpha": arguments["alpha"] / 2, "alternative": "larger"}
+            found = float(solver.power(abs(effect), **one_sided))
+    if math.isnan(found):
+        raise AlsimError(f"the power of an effect of {effect:g} standard deviations is undefined: plan more students")
     return found
 
 
-def _arguments(n: float | None, ratio: float, confidence: float) -> dict[str, Any]:
+def _normal_power(effect: float, arguments: dict[str, Any]) -> float:
+    """Return the power of a normal test of an effect in standard deviations."""
+    return float(_statsmodels("NormalIndPower").power(effect, **arguments))
+
+
+def _effect_with(power: Power, arguments: dict[str, Any], target: float) -> float:
+    """Return the effect, in standard deviations, at which the power of a test is the target."""
+    optimize = require("scipy.optimize", "evaluation", "the minimum effect of a test")
+    high = math.sqrt((1 + 1 / arguments["ratio"]) / arguments["nobs1"])  # standard error of the effect
+    while power(high, arguments) < target:
+        high *= 2
+    return float(optimize.brentq(lambda effect: power(effect, arguments) - target, 0.0, high, xtol=1e-10 * high))
+
+
+def _size_with(name: str, power_of: Power, effect: float, ratio: float, confidence: float, power: float) -> float:
+    """Return the number of students in the control at which a test of statsmodels has a power."""
+    target, per = _read_power(power, confidence), _read_ratio(ratio)
+    arguments = _arguments(max(2.0, 2.0 / per), per, confidence)
+
+    def excess(n: float) -> float:
+        """Return the power with n students above the target."""
+        return power_of(effect, arguments | {"nobs1": n}) - target
+
+    least = arguments["nobs1"]
+    if excess(least) >= 0:
+        return float(least)
+    solver = _statsmodels(name)  # the first import changes the filters of warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = np.ravel(solver.solve_power(effect, power=target, **(arguments | {"nobs1": None})))[0]
+    # For a power or a confidence near 1, the solver of statsmodels may return another number, without a warning.
+    return float(found) if found > least and abs(excess(found)) < SOLVED else _searched(excess, least)
+
+
+def _searched(excess: Callable[[float], float], low: float) -> float:
+    """Return the number above `low` at which a rising function is 0. Raises AlsimError for too large ones."""
+    high = 2 * low
+    while excess(high) < 0:
+        high *= 2
+        if high > LARGEST_SIZE:
+            raise AlsimError(f"more than {LARGEST_SIZE:g} students would be needed: plan for a larger effect")
+    optimize = require("scipy.optimize", "evaluation", "the sample size of a test")
+    return float(optimize.brentq(excess, high / 2, high, xtol=1e-9))
+
+
+def _statsmodels(name: str) -> Any:
+    """Return an object of statsmodels.stats.power."""
+    return getattr(require("statsmodels.stats.power", "evaluation", "the power of a test"), name)()
+
+
+def _arguments(n: float, ratio: float, confidence: float) -> dict[str, Any]:
     """Return arguments of statsmodels. Raises AlsimError."""
-    per = _read_positive(ratio, "ratio", "pass the students in the treatment per student in the control")
-    return {"nobs1": n, "alpha": 1 - read_confidence(confidence), "ratio": per}
-
-
-def _least(ratio: float) -> float:
-    """Return the number of students in the control for which each arm has at least 2."""
-    return max(2.0, 2.0 / ratio)
+    return {"nobs1": n, "alpha": 1 - read_confidence(confidence), "ratio": _read_ratio(ratio)}
 
 
 def _effect(difference: float, sd: float) -> float:
@@ -163,7 +209,7 @@ def _read_share(value: float, name: str) -> float:
 def _read_n(n: float, ratio: float) -> float:
     """Return a number of students with at least 2 in each arm. Raises AlsimError."""
     cure = "plan at least 2 students in each arm"
-    number, per = read_number(n, "n", cure), _read_positive(ratio, "ratio", "pass 1 for arms of equal size")
+    number, per = read_number(n, "n", cure), _read_ratio(ratio)
     if number < 2 or number * per < 2 * (1 - 1e-12):
         raise AlsimError(f"n must be at least 2, and n times ratio, too; got {number:g} and {number * per:g}: {cure}")
     return number
@@ -175,6 +221,11 @@ def _read_power(power: float, confidence: float) -> float:
     if not least < share < 1:
         raise AlsimError(f"power must be above {least:g}, the false alarms, and below 1; got {share:g}: 0.8 is usual")
     return share
+
+
+def _read_ratio(ratio: float) -> float:
+    """Return a ratio of the sizes of the arms. Raises AlsimError."""
+    return _read_positive(ratio, "ratio", "pass the students in the treatment per student in the control")
 
 
 def _read_positive(value: float, name: str, cure: str) -> float:
