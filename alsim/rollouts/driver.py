@@ -49,7 +49,7 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
     try:
         while recorder.active.any():
             draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
-            view = masks.with_mask(observed, plan.action_mask, learner - plan.first_learner)
+            view = masks.with_mask(observed, plan.action_mask, plan.places(learner))
             with naming(policy):
                 actions, propensities = masks.act(policy, view, state, draws)
             before = recorder.view.observation.copy() if learns else None

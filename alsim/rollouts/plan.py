@@ -36,6 +36,8 @@ class RolloutPlan(NamedTuple):
     episodes_per_learner: int
     num_threads: int
     action_mask: ActionMask | None = None
+    learners: Longs | None = None
+    """Indices of the learners, (num_learners,) ascending; None: first_learner, first_learner + 1, …"""
 
     @property
     def num_episodes(self) -> int:
@@ -50,7 +52,12 @@ class RolloutPlan(NamedTuple):
     def episodes(self, start: int, stop: int) -> tuple[Longs, Longs]:
         """Return the learner and the episode number of episodes start … stop - 1 of the plan, ordered by learner."""
         numbers = np.arange(start, stop)
-        return self.first_learner + numbers // self.episodes_per_learner, numbers % self.episodes_per_learner
+        place, episode = numbers // self.episodes_per_learner, numbers % self.episodes_per_learner
+        return self.first_learner + place if self.learners is None else self.learners[place], episode
+
+    def places(self, learner: Longs) -> Longs:
+        """Return the place of each learner (n,) among the learners of the plan, from 0."""
+        return learner - self.first_learner if self.learners is None else np.searchsorted(self.learners, learner)
 
 
 def read_plan(
