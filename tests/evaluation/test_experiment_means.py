@@ -19,8 +19,6 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 import alsim
 from alsim.errors import AlsimError
 from alsim.evaluation.experiments import (
-    ClusterSums,
-    JointMoments,
     Moments,
     compare_means,
     compare_ratios,
@@ -30,8 +28,8 @@ from alsim.evaluation.experiments import (
     sample_ratio_mismatch,
 )
 from alsim.evaluation.experiments.arms import Effect, difference, independent_arms, lift
-from alsim.evaluation.experiments.clusters import clustered_arms
-from alsim.evaluation.experiments.covariates import adjust
+from alsim.evaluation.experiments.clusters import ClusterSums, clustered_arms
+from alsim.evaluation.experiments.covariates import JointMoments, adjust
 from alsim.evaluation.experiments.ratios import linearized
 from alsim.evaluation.experiments.shares import mismatch_p
 from alsim.jit.compile import COMPILED

@@ -1,9 +1,7 @@
 """Experiments with students: tests of A/B experiments, and their rehearsal on simulated learners."""
 
 from alsim.evaluation.experiments.adjustment import AdjustedComparison, cuped
-from alsim.evaluation.experiments.arms import ArmMeans, Effect
-from alsim.evaluation.experiments.clusters import ClusterSums, design_effect, intraclass_correlation
-from alsim.evaluation.experiments.covariates import JointMoments
+from alsim.evaluation.experiments.clusters import design_effect, intraclass_correlation
 from alsim.evaluation.experiments.means import compare_means, relative_lift
 from alsim.evaluation.experiments.moments import Moments
 from alsim.evaluation.experiments.multiplicity import benjamini_hochberg
@@ -32,11 +30,7 @@ from alsim.evaluation.experiments.survival import (
 __all__ = [
     "AdjustedComparison",
     "Arm",
-    "ArmMeans",
     "CensoredIncidence",
-    "ClusterSums",
-    "Effect",
-    "JointMoments",
     "LogRank",
     "MeanDifference",
     "Moments",

@@ -124,8 +124,8 @@ def _read_clusters(arms: tuple[Doubles, Doubles], clusters: Pair | None) -> list
     for own, arm in zip(codes, ("control", "treatment"), strict=True):
         if own.min() == own.max():
             raise AlsimError(
-                f"clusters must be at least 2 in each arm; got only {names[int(own[0])]!r} in {arm}: an effect of one "
-                "class cannot be told from an effect of the arm; assign more classes"
+                f"clusters must be at least 2 in each arm; got only {names[int(own[0])]!r} in {arm}: assign more "
+                "classes, since the effect of a single class looks like that of the arm"
             )
     return codes
 
