@@ -151,6 +151,18 @@ def statistics() -> list[Any]:
         ope.certify("uniform", "uniform", num_learners=4, logs=2, truth_learners=4, config=config),
         *(table, ope.JoinedLog([table, table]), ope.FileOptions()),
         ope.estimate_propensities(np.ones((40, 1)), actions, np.arange(40)),
+        *experiments(),
+    ]
+
+
+def experiments() -> list[Any]:
+    found, (c, t) = alsim.evaluation.experiments, np.random.default_rng(0).normal(1, 1, (2, 40))
+    times, events = np.arange(40), np.arange(40) % 2
+    difference = found.compare_means(c, t)
+    return [
+        *(difference, difference.control, found.relative_lift(c, t), found.cuped(c, t, t, c)),
+        *(found.compare_ratios(c, c**2, t, t**2), found.kaplan_meier(times, events)),
+        *(found.log_rank(times, events, times, events), found.censored_incidence(times, events)),
     ]
 
 

@@ -58,7 +58,7 @@ def cumulative_incidence(steps: ArrayLike, reason: ArrayLike, horizon: int) -> I
         place = int(lost.argmax())
         raise AlsimError(
             f"steps must reach the horizon {last} where reason is NONE; got {length[place]} at index {place}: shorten "
-            "the horizon, or use an estimator for censored times, such as statsmodels' CumIncidenceRight"
+            "the horizon, or use an estimator for censored times, such as experiments.censored_incidence"
         )
     n = len(length)
     ended = np.stack([np.bincount(length[(code == k) & (length <= last)], minlength=last + 1) for k in Reason])

@@ -23,7 +23,9 @@ class Moments(NamedTuple):
     def of(cls, values: NDArray[np.floating]) -> Self:
         """Return the moments along the last axis of values (..., n), n >= 2."""
         x = np.asarray(values, np.float64)
-        return cls(np.full(x.shape[:-1], float(x.shape[-1])), x.mean(axis=-1), x.var(axis=-1, ddof=1))
+        first, n = x[..., :1], x.shape[-1]  # equal values have exactly this mean, and no variance
+        rest = x - first
+        return cls(np.full(x.shape[:-1], float(n)), first[..., 0] + rest.mean(axis=-1), rest.var(axis=-1, ddof=1))
 
     @property
     def squared_error(self) -> Doubles:
