@@ -132,7 +132,7 @@ def student_models():
 
 
 def statistics() -> list[Any]:
-    found, ope = alsim.evaluation, alsim.evaluation.ope
+    found, ope, experiments = alsim.evaluation, alsim.evaluation.ope, alsim.evaluation.experiments
     half, one = np.full((40, 3), 0.5), np.ones((40, 3, 1))
     config = {"num_los": 3, "max_episode_steps": 12}
     compared = found.compare(["rules", "uniform"], learners=20, config=config)
@@ -151,6 +151,8 @@ def statistics() -> list[Any]:
         ope.certify("uniform", "uniform", num_learners=4, logs=2, truth_learners=4, config=config),
         *(table, ope.JoinedLog([table, table]), ope.FileOptions()),
         ope.estimate_propensities(np.ones((40, 1)), actions, np.arange(40)),
+        *(experiments.Moments.of(half), experiments.confidence_sequence(half[:, 0])),
+        experiments.anytime_test(0.5, 1.0, 40),
     ]
 
 

@@ -77,7 +77,9 @@ def test_the_normal_mixture_is_an_integral_of_likelihood_ratios(total, variance,
     scale = mixture_scale(tuned)
     prior = stats.norm(scale=scale**-0.5)
     mixed, _ = integrate.quad(lambda z: math.exp(z * total - z * z * variance / 2) * prior.pdf(z), -9, 9, points=[0])
-    assert float(log_mixture(np.float64(total), np.float64(variance), scale)) == pytest.approx(math.log(mixed), abs=1e-7)
+    assert float(log_mixture(np.float64(total), np.float64(variance), scale)) == pytest.approx(
+        math.log(mixed), abs=1e-7
+    )
 
 
 def test_the_bound_is_where_the_evidence_suffices():
@@ -289,7 +291,11 @@ def test_the_difference_of_two_arms_covers_and_finds():
         ([0.5], {"method": "normal-mixture", "sd": 0.0}, "sd must be positive; got 0: pass the standard deviation"),
         ([0.5], {"method": "asymptotic", "tuned_for": -3}, "tuned_for must be positive; got -3: pass a number of"),
         ([0.5], {"method": "asymptotic", "first": 1}, "first must be an integer from 2"),
-        ([0.5], {"method": "beta-binomial"}, "x must be 0 or 1 for the method 'beta-binomial'; got 0.5 at index 0: use"),
+        (
+            [0.5],
+            {"method": "beta-binomial"},
+            "x must be 0 or 1 for the method 'beta-binomial'; got 0.5 at index 0: use",
+        ),
         ([1.0], {"method": "beta-binomial", "tuned_for": 5}, "tuned_for is too small.*got 5: pass a number.*least 9"),
         ([0.5], {"confidence": 95}, r"confidence must be a number in \(0, 1\); got 95"),
     ],

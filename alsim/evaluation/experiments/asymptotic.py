@@ -144,7 +144,13 @@ def _read(estimate: ArrayLike, squared_error: ArrayLike, n: ArrayLike) -> tuple[
             raise InputTypeError(f"{name} must be numbers; got {array.dtype}: convert them")
     center, square, count = np.broadcast_arrays(*(array.astype(np.float64) for array in given.values()))
     checks = (
-        ("estimate", center, np.isfinite(center), "finite", "leave out looks without an estimate"),
+        (
+            "estimate",
+            center,
+            np.isfinite(center),
+            "finite",
+            "pass 0 with an infinite squared_error where it is unknown",
+        ),
         ("squared_error", square, square >= 0, "at least 0", "pass infinity where it is unknown"),
         ("n", count, (count >= 1) & np.isfinite(count), "at least 1", "pass the number of independent values"),
     )

@@ -49,8 +49,10 @@ def read_method(method: object, methods: Collection[str]) -> str:
     return method
 
 
-def read_options(method: str, uses: Collection[str], defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """Return the options of a method, as SequenceOptions. Raises AlsimError for invalid ones.
+def read_options(
+    method: str, uses: Collection[str], defaults: Mapping[str, Any], given: Mapping[str, Any]
+) -> SequenceOptions:
+    """Return the options of a method. Raises AlsimError for invalid ones.
 
     uses      names of the options of the method
     defaults  value of each option; None: it has none
