@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from alsim.engine import events
-from alsim.engine.errors import EngineError
+from alsim.engine.errors import ClassConflict
 from alsim.engine.progress import Progress, times, with_shown
 from alsim.engine.randomness import decision_words
 from alsim.engine.recommendation import Decisions, Recommendation
@@ -144,10 +144,10 @@ class Deciding:
 
 
 def set_classes(names: Sequence[str], progress: Progress, classes: Classes) -> None:
-    """Set the classes of students, in place. Raises EngineError for a student who is in another one."""
+    """Set the classes of students, in place. Raises ClassConflict for a student who is in another one."""
     for i, (name, known, new) in enumerate(zip(names, progress.classes, classes, strict=True)):
         if new is not None and known and new != known:
-            raise EngineError(
+            raise ClassConflict(
                 f"the student {name!r} is in the class {known!r}; got the class {new!r}: a student stays in one class, "
                 "so that experiments by class keep the arm; leave the class out"
             )
