@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
-    from alsim.evaluation import ope, statistics
+    from alsim.evaluation import fairness, ope, statistics
     from alsim.evaluation.comparison import Comparison, compare
     from alsim.evaluation.endings import Incidence, cumulative_incidence, restricted_mean_time
     from alsim.evaluation.estimates import PairedDifference, Statistic
@@ -50,6 +50,7 @@ __all__ = [
     "bootstrap",
     "compare",
     "cumulative_incidence",
+    "fairness",
     "holm",
     "iqm",
     "matrix",
@@ -66,4 +67,4 @@ __all__ = [
     "wilson",
 ]
 
-__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("ope", "statistics"))
+__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("fairness", "ope", "statistics"))
