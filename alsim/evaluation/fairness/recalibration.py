@@ -19,7 +19,9 @@ PRIOR_PRECISION = 1.0
 """Precision of the normal prior of both coefficients, centred at the identity map, so that the fit is always finite."""
 LEAST_LEARNERS = 3
 """Smallest number of learners, so that both folds have some."""
-MAX_STEPS = 100
+IDENTITY = (0.0, 1.0)
+"""Intercept and slope of the map that changes nothing."""
+MAX_STEPS, TOLERANCE = 100, 1e-10
 
 
 def platt_scaling(
@@ -54,7 +56,8 @@ def scaled(p: Doubles, y: Doubles, codes: Longs, units: Longs) -> Doubles:
     few = min(len(np.unique(place[codes == code])) for code in np.unique(codes))
     if few < LEAST_LEARNERS:
         raise AlsimError(
-            f"recalibration needs at least {LEAST_LEARNERS} learners, in each group if by group; got {few}: collect more"
+            f"recalibration needs at least {LEAST_LEARNERS} learners, in each group if by group; got {few}: collect "
+            "more"
         )
     x = np.log(np.clip(p, LEAST, 1 - LEAST)) - np.log1p(-np.clip(p, LEAST, 1 - LEAST))
     out = np.empty(len(p))
@@ -71,20 +74,27 @@ def scaled(p: Doubles, y: Doubles, codes: Longs, units: Longs) -> Doubles:
 
 
 def _fit(x: Doubles, y: Doubles) -> tuple[float, float]:
-    """Return intercept and slope of the penalised regression of outcomes on logits, by Newton's method."""
-    design = np.stack([np.ones(len(x)), x])
-    centre = np.array([0.0, 1.0])
-    beta = centre.copy()
+    """Return intercept and slope of the penalised regression of outcomes on logits, by Newton's method with halving."""
+    design, beta = np.stack([np.ones(len(x)), x]), np.array(IDENTITY)
+    value = _objective(beta, design, y)
     for _ in range(MAX_STEPS):
         q = logistic(beta @ design)
-        gradient = design @ (y - q) - PRIOR_PRECISION * (beta - centre)
+        gradient = design @ (y - q) - PRIOR_PRECISION * (beta - IDENTITY)
         information = (design * (q * (1 - q))) @ design.T + PRIOR_PRECISION * np.eye(2)
         step = np.linalg.solve(information, gradient)
-        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))  # long steps from flat starts may diverge
-        beta += step
-        if np.abs(step).max() < 1e-10:
+        while (new := _objective(beta + step, design, y)) < value and np.abs(step).max() > TOLERANCE:
+            step /= 2
+        if np.abs(step).max() <= TOLERANCE:
             break
+        beta, value = beta + step, new
     return float(beta[0]), float(beta[1])
+
+
+def _objective(beta: Doubles, design: Doubles, y: Doubles) -> float:
+    """Return the penalised log-likelihood of intercept and slope, which is concave."""
+    x = beta @ design
+    likelihood = y * x - np.logaddexp(0.0, x)
+    return float(likelihood.sum() - PRIOR_PRECISION / 2 * ((beta - IDENTITY) ** 2).sum())
 
 
 __all__ = ["platt_scaling", "scaled"]
