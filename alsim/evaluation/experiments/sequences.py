@@ -83,8 +83,8 @@ def confidence_sequence(
 
         P(lower_t <= mean <= upper_t for all t >= 1) >= confidence
 
-    ("asymptotic": approximately.) So an experiment may be watched and stopped at any time. A fixed-horizon interval that
-    is watched like this excludes the true mean far too often.
+    So an experiment may be watched and stopped at any time. A fixed-horizon interval that is watched like this excludes
+    the true mean far too often. The probability is approximate for the method "asymptotic".
 
     x           (n,) independent values with a common mean, in order of arrival, n >= 1
     method      "betting", "empirical-bernstein" and "hoeffding": values in a stated range; limits never widen.
