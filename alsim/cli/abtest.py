@@ -136,7 +136,12 @@ def abtest(
     ] = False,
     planned: Annotated[
         int | None,
-        typer.Option("--planned", metavar="N", show_default="that of the data", help="Planned number of students."),
+        typer.Option(
+            "--planned",
+            metavar="N",
+            show_default="any",
+            help="Planned number of students, before which a fixed-horizon test is refused.",
+        ),
     ] = None,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="P", help="Level of the intervals, between 0 and 1.")

@@ -166,5 +166,6 @@ def _known(root: type[Section], path: tuple[int | str, ...]) -> list[str]:
     """Return the keys of the table at `path` below `root`."""
     model: Any = root
     for part in path:
-        model = _model_of(model.model_fields[part].annotation)
+        if part in model.model_fields:  # other parts are keys of a table of tables
+            model = _model_of(model.model_fields[part].annotation)
     return list(model.model_fields)

@@ -1,10 +1,12 @@
 """Experiments with students: tests of A/B experiments, and their rehearsal on simulated learners."""
 
+from alsim.evaluation.experiments.abtest import AbTest, Comparison, Guardrail, Sequence, analyse
 from alsim.evaluation.experiments.adjustment import AdjustedComparison, cuped
 from alsim.evaluation.experiments.anytime_shares import bernoulli_interval
 from alsim.evaluation.experiments.asymptotic import AnytimeTest, anytime_test, asymptotic_difference
 from alsim.evaluation.experiments.bounded import bounded_difference, planned_interval
 from alsim.evaluation.experiments.clusters import design_effect, intraclass_correlation
+from alsim.evaluation.experiments.data import ExperimentData
 from alsim.evaluation.experiments.looks import confidence_per_look
 from alsim.evaluation.experiments.means import compare_means, relative_lift
 from alsim.evaluation.experiments.moments import Moments
@@ -24,6 +26,8 @@ from alsim.evaluation.experiments.rehearsal_report import Rehearsal
 from alsim.evaluation.experiments.results import Arm, MeanDifference, RelativeLift
 from alsim.evaluation.experiments.sequences import ConfidenceSequence, confidence_sequence
 from alsim.evaluation.experiments.shares import compare_shares, sample_ratio_mismatch
+from alsim.evaluation.experiments.sources import read_experiment
+from alsim.evaluation.experiments.student_metrics import STUDENT_METRICS
 from alsim.evaluation.experiments.survival import (
     CensoredIncidence,
     LogRank,
@@ -36,19 +40,26 @@ from alsim.evaluation.experiments.survival import (
 )
 
 __all__ = [
+    "STUDENT_METRICS",
+    "AbTest",
     "AdjustedComparison",
     "AnytimeTest",
     "Arm",
     "CensoredIncidence",
+    "Comparison",
     "ConfidenceSequence",
+    "ExperimentData",
     "ExperimentPlan",
+    "Guardrail",
     "LogRank",
     "MeanDifference",
     "Moments",
     "RatioComparison",
     "Rehearsal",
     "RelativeLift",
+    "Sequence",
     "SurvivalCurve",
+    "analyse",
     "anytime_test",
     "asymptotic_difference",
     "benjamini_hochberg",
@@ -71,6 +82,7 @@ __all__ = [
     "planned_interval",
     "power_of_means",
     "power_of_shares",
+    "read_experiment",
     "read_experiment_plan",
     "rehearse",
     "relative_lift",

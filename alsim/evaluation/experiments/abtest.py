@@ -13,6 +13,7 @@ from alsim.evaluation.experiments.adjustment import cuped
 from alsim.evaluation.experiments.asymptotic import AnytimeTest, anytime_test
 from alsim.evaluation.experiments.data import ExperimentData, check_sizes
 from alsim.evaluation.experiments.means import compare_means, relative_lift
+from alsim.evaluation.experiments.mixture import TUNED_FOR
 from alsim.evaluation.experiments.ratios import compare_ratios, linearized
 from alsim.evaluation.experiments.results import MeanDifference, RelativeLift
 from alsim.evaluation.experiments.shares import sample_ratio_mismatch
@@ -179,8 +180,8 @@ def analyse(
     guardrails  tolerated change of other metrics: a rise if it is positive, a fall if it is negative
     shares      expected share of each arm; None: equal shares
     sequential  whether to use confidence sequences, which hold at any number of looks; a fixed-horizon test has one
-    planned     number of students of the plan. A fixed-horizon test before is refused, and the sequences are tuned for
-                it; None: the number of the data
+    planned     number of students of the plan: a fixed-horizon test with fewer is refused, and the sequences are tuned
+                for it. None: any number, and 1,000
     confidence  level of the intervals, in (0, 1)
 
     Returns an AbTest. Raises AlsimError for an arm with fewer than two students or classes, for invalid arguments, and
@@ -198,7 +199,7 @@ def analyse(
     if not chosen:
         raise AlsimError("metrics must name at least one metric; got none: name a column")
     treatments = range(1, len(data.names))
-    tuned = planned or n
+    tuned = planned or TUNED_FOR  # chosen before the data are seen
     found = [_compared(data, m, arm, sequential, tuned, level) for m in chosen for arm in treatments]
     adjusted = holm([one.p for one in found])
     rails = [

@@ -1,0 +1,248 @@
+"""Analysis of A/B tests: against the functions on arrays, from tables, datasets and logs of engines, and bad input."""
+
+import csv
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import alsim
+from alsim.errors import AlsimError
+from alsim.evaluation import experiments as ex
+
+pytestmark = pytest.mark.filterwarnings("error")
+pytest.importorskip("scipy")
+N = 300
+
+
+def students(seed=0, effect=1.0):
+    """Return a table of students; with the default seed, both arms have about 150."""
+    random = np.random.default_rng(seed)
+    arm = random.choice(["a", "control"], N)
+    before = random.normal(0, 1, N)
+    return {
+        "student": [f"s{k}" for k in range(N)],
+        "arm": arm,
+        "before": before,
+        "score": before + random.normal(0, 1, N) + effect * (arm == "a"),
+        "answers": random.integers(1, 30, N),
+        "correct": random.integers(0, 10, N),
+        "class": random.integers(0, 30, N),
+        "school": random.choice(["x", "y"], N),
+        "left": random.random(N) < 0.2,
+    }
+
+
+def analysed(table, metrics=("score",), columns=None, **options):
+    rails = [*(options.get("guardrails") or ())]
+    return ex.analyse(ex.read_experiment(table, [*metrics, *rails], arm="arm", **(columns or {})), metrics, **options)
+
+
+def arms_of(table, name):
+    """Return a column of control and treatment."""
+    values, is_control = np.asarray(table[name]), np.asarray(table["arm"]) == "control"
+    return values[is_control], values[~is_control]
+
+
+# ── results ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("design", [{}, {"cluster": "class"}, {"stratum": "school"}])
+def test_means_are_compared_as_on_arrays(design):
+    table = students()
+    found = analysed(table, columns=design).comparisons[0]
+    labels = {"cluster": "clusters", "stratum": "strata"}
+    options = {labels[role]: arms_of(table, name) for role, name in design.items()}
+    expected = ex.compare_means(*arms_of(table, "score"), **options)
+    assert found.difference.difference == expected.difference and found.difference.ci == expected.ci
+    assert found.p == expected.p == found.p_adjusted
+    assert found.lift.lift == ex.relative_lift(*arms_of(table, "score"), **options).lift
+    assert (found.arm, found.variance_reduction) == ("a", None)
+
+
+def test_covariates_are_those_of_cuped():
+    table = students()
+    found = analysed(table, columns={"covariate": "before"}).comparisons[0]
+    expected = ex.cuped(*arms_of(table, "score"), *arms_of(table, "before"))
+    assert found.difference == expected.difference and found.lift == expected.lift
+    assert found.variance_reduction == expected.variance_reduction > 1.5
+
+
+def test_ratios_are_those_of_the_delta_method():
+    table = students()
+    found = analysed(table, ["correct/answers"]).comparisons[0]
+    columns = [arms_of(table, name) for name in ("correct", "answers")]
+    expected = ex.compare_ratios(columns[0][0], columns[1][0], columns[0][1], columns[1][1])
+    assert found.difference.difference == pytest.approx(expected.difference.difference, rel=1e-12)
+    assert found.difference.se == pytest.approx(expected.difference.se, rel=1e-12)
+    assert found.metric == "correct/answers"
+
+
+def test_sequences_are_those_of_the_moments():
+    table = students()
+    found = analysed(table, sequential=True, planned=400).comparisons[0]
+    moments = [ex.Moments.of(x) for x in arms_of(table, "score")]
+    expected = ex.asymptotic_difference(*moments, tuned_for=400)
+    assert found.limits == pytest.approx((expected.lower, expected.upper), rel=1e-9)
+    assert found.p == pytest.approx(float(expected.p), rel=1e-9)
+    assert found.sequence.students[-1] == N and len(found.sequence.low) == 20
+    half = students()
+    first = {name: np.asarray(column)[:150] for name, column in half.items()}
+    assert found.sequence.low[9] == pytest.approx(
+        analysed(first, sequential=True, planned=400).comparisons[0].limits[0]
+    )
+
+
+def test_p_values_are_corrected_for_metrics_and_arms():
+    table = students(effect=0.25)
+    table["arm"] = np.where(np.arange(N) % 3 == 0, "b", table["arm"])
+    found = analysed(table, ["score", "left"]).comparisons
+    assert [(one.metric, one.arm) for one in found] == [("score", "a"), ("score", "b"), ("left", "a"), ("left", "b")]
+    expected = alsim.evaluation.holm([one.p for one in found])
+    assert [one.p_adjusted for one in found] == expected.tolist()
+    report = analysed(table, ["score", "left"]).to_dict()
+    assert {*report["metrics"]["score"]} >= {"difference", "lift", "ci", "p", "other_arms"}
+    assert report["metrics"]["score"]["other_arms"]["b"]["difference"] == found[1].difference.difference
+
+
+@pytest.mark.parametrize(("margin", "state"), [(0.1, "broken"), (1.0, "kept"), (0.5, "undecided"), (-0.5, "kept")])
+def test_a_guardrail_is_decided_by_the_whole_interval(margin, state):
+    """The interval of the change is 0.17 to 0.84."""
+    found = analysed(students(), ["left"], guardrails={"score": margin})
+    assert [rail.state for rail in found.guardrails] == [state]
+    assert found.to_dict()["guardrails"]["score"][0]["state"] == state
+
+
+def test_the_sizes_of_the_arms_are_compared_with_the_expected_shares():
+    table = students()
+    sizes = [len(arm) for arm in arms_of(table, "score")]
+    assert analysed(table).srm_p == ex.sample_ratio_mismatch(sizes, [0.5, 0.5])
+    found = analysed(table, shares={"a": 1, "control": 9})
+    assert found.srm_p == ex.sample_ratio_mismatch(sizes, [0.9, 0.1]) < 1e-10
+
+
+def test_tables_of_all_kinds_are_the_same_experiment(tmp_path):
+    table = students()
+    expected = analysed(table).comparisons[0]
+    pd.DataFrame(table).to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame(table).to_parquet(tmp_path / "a.parquet")
+    for source in (pd.DataFrame(table), tmp_path / "a.csv", str(tmp_path / "a.parquet")):
+        found = analysed(source).comparisons[0]
+        assert found.difference.ci == pytest.approx(expected.difference.ci, rel=1e-12)
+        assert found.difference.p == pytest.approx(expected.difference.p, rel=1e-9)
+
+
+def test_the_order_of_arrival_is_that_of_a_column():
+    table = students()
+    table["time"] = np.arange(N)[::-1]
+    data = ex.read_experiment(table, ["score"], arm="arm", order="time")
+    assert data.values["score"].tolist() == table["score"][::-1].tolist()
+
+
+def test_datasets_are_arms_with_the_names_of_their_policies():
+    datasets = [alsim.generate_dataset(40, 2, policy=p, seed=s) for p, s in (("uniform", 1), ("rules", 2))]
+    data = ex.read_experiment(datasets, ["learning/interactions", "final_mastery", "give_up_rate"])
+    assert data.names == ("uniform", "rules") and data.sizes.tolist() == [40, 40]
+    gains, learners = datasets[1].transitions.column("mastery_gain").to_numpy(), datasets[1].learner_id
+    assert data.values["learning"][41] == pytest.approx(gains[learners == 1].sum(), rel=1e-6)
+    assert data.values["interactions"][41] == (learners == 1).sum()
+    final = datasets[1].episodes.column("final_mastery").to_numpy()
+    assert data.values["final_mastery"][41] == pytest.approx(final[2:4].mean())
+    found = ex.analyse(data, ["learning/interactions"]).comparisons[0]
+    assert found.difference.control.mean == pytest.approx(
+        data.values["learning"][:40].sum() / data.values["interactions"][:40].sum()
+    )
+
+
+def test_classes_of_datasets_are_clusters():
+    config = alsim.Config.read({"classes": {"size": 5, "mastery_std": 1.0}, "max_episode_steps": 10})
+    datasets = [
+        alsim.generate_dataset(20, 1, policy=p, seed=s, config=config) for p, s in (("uniform", 1), ("rules", 2))
+    ]
+    data = ex.read_experiment(datasets, ["learning"])
+    assert data.clusters.tolist() == [k // 5 for k in range(40)]
+
+
+# ── bad input ────────────────────────────────────────────────────────────────────────────────────
+
+
+def changed(**columns):
+    return students() | columns
+
+
+BAD = [
+    (changed(arm=["a"] * N), {}, {}, "an experiment needs at least 2 arms; got only 'a'"),
+    (changed(arm=["a"] * (N - 1) + ["control"]), {}, {}, "the arm 'control' has one student, and a test needs"),
+    (students(), {}, {"shares": {"a": 0.5, "control": 0.4, "b": 0.1}}, "the arm 'b' of the shares has no students"),
+    (students(), {}, {"shares": {"a": 0.5}}, "the arm 'control' has no expected share"),
+    (
+        changed(score=[float("nan"), *[1.0] * (N - 1)]),
+        {},
+        {},
+        "metric (column 'score') must be a finite number; got a mis",
+    ),
+    (changed(score=["x", *[1.0] * (N - 1)]), {}, {}, "must be a finite number; got 'x'"),
+    (students(), {"covariate": "befor"}, {}, "there is no column 'befor' for the covariate; did you mean 'before'?"),
+    (students(), {"student": "school"}, {}, "the arms overlap: the student 'x' is in more than one"),
+    (
+        changed(student=[f"s{k // 2}" for k in range(N)], arm=np.repeat(["a", "control"], N // 2)),
+        {"student": "student"},
+        {},
+        "the student 's0' has 2 rows; expected one row per student",
+    ),
+    (
+        changed(assigned=np.full(N, 5.0), measured=np.append(np.zeros(N - 1), 6.0)),
+        {"covariate": "before", "assignment_time": "assigned", "covariate_time": "measured"},
+        {},
+        "the covariate 'before' was measured after assignment, as that of 1 of 300 students",
+    ),
+    (
+        students(),
+        {},
+        {"planned": 400},
+        "has 300 of 400 planned students: a look before the planned end makes the false",
+    ),
+    (changed(**{"class": [0] * N}), {"cluster": "class"}, {}, "are of one class, and a test needs at least 2 classes"),
+    (students(), {"control": "c"}, {}, "there is no arm 'c' to be the control"),
+    (students(), {}, {"guardrails": {"left": 0.0}}, "must be a number other than 0"),
+    (changed(arm=np.arange(N)), {}, {}, "has 300 values, such as '0', and there are at most 20 arms"),
+    ({"arm": [], "score": []}, {}, {}, "the table is empty"),
+]
+
+
+@pytest.mark.parametrize(("table", "columns", "options", "message"), BAD, ids=map(str, range(len(BAD))))
+def test_bad_input_is_one_sentence(table, columns, options, message):
+    with pytest.raises(AlsimError, match=re.escape(message)) as error:
+        analysed(table, columns=columns, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_sources_are_refused_in_one_sentence(tmp_path):
+    one, same = (alsim.generate_dataset(5, 1, policy=p, seed=1) for p in ("uniform", "rules"))
+    other = alsim.generate_dataset(5, 1, policy="uniform", seed=2)
+    for source, options, message in (
+        ([one], {}, "at least 2 arms"),
+        ([one, same], {}, "the arms overlap"),
+        ([one, other], {}, "must have different policies"),
+        ([one, students()], {}, "must all be datasets"),
+        ([one, same], {"arm": "arm"}, "arm is a column of a table"),
+        (students(), {}, "a table needs arm"),
+        ([students(), students()], {"arm": "arm"}, "is one table, one log of an engine, or several datasets"),
+        (tmp_path / "no.csv", {"arm": "arm"}, "there is no log"),
+    ):
+        with pytest.raises(AlsimError, match=message):
+            ex.read_experiment(source, ["score"], **options)
+    with pytest.raises(AlsimError, match="unknown metric 'scor'"):
+        ex.read_experiment([one, alsim.generate_dataset(5, 1, policy="rules", seed=3)], ["scor"])
+
+
+def test_a_bad_cell_is_named_with_its_line(tmp_path):
+    table = students()
+    with open(tmp_path / "a.csv", "w", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["arm", "score"])
+        writer.writerows([["a", 1], ["control", 2], ["a", ""]])
+    with pytest.raises(AlsimError, match="line 4: metric"):
+        ex.read_experiment(tmp_path / "a.csv", ["score"], arm="arm")
+    assert len(table["arm"]) == N
