@@ -29,7 +29,7 @@ from alsim.evaluation.experiments import (
 )
 from alsim.evaluation.experiments.arms import Effect, difference, independent_arms, lift
 from alsim.evaluation.experiments.clusters import ClusterSums, clustered_arms
-from alsim.evaluation.experiments.covariates import JointMoments, adjust
+from alsim.evaluation.experiments.covariates import JointMoments, adjust, pooled_theta, predictions
 from alsim.evaluation.experiments.ratios import linearized
 from alsim.evaluation.experiments.shares import mismatch_p
 from alsim.jit.compile import COMPILED
@@ -380,6 +380,20 @@ def test_adjusted_values_may_have_strata_and_clusters() -> None:
     design = {"strata": pair(stratum, arm), "clusters": pair(label, arm)}
     found = cuped(*pair(y, arm), *pair(x[:, 0], arm), **design)
     assert effect(found.difference) == pytest.approx(effect(compare_means(*pair(left, arm), **design)), rel=1e-9)
+
+
+def test_many_experiments_are_adjusted_and_clustered_at_once() -> None:
+    """Two experiments in one call: predictions from covariates, and sums of clusters of the rest."""
+    found = [students(seed) for seed in (5, 6)]
+    arm = np.arange(300) % 2
+    label = np.arange(300) // 20
+    y, x = ([np.stack([one[k][arm == side] for one in found]) for side in (0, 1)] for k in (0, 2))
+    theta = pooled_theta(*map(JointMoments.of, y, x))
+    left = [own - part for own, part in zip(y, predictions(theta, (x[0], x[1])), strict=True)]
+    both = difference(clustered_arms(*(ClusterSums.of(own, label[arm == k], 15) for k, own in enumerate(left))))
+    for k in range(2):
+        one = cuped(y[0][k], y[1][k], x[0][k], x[1][k], clusters=pair(label, arm)).difference
+        assert [field[k] for field in both] == pytest.approx([*effect(one)], rel=1e-9)
 
 
 def test_extreme_covariates() -> None:
