@@ -404,6 +404,6 @@ def figures(session: nox.Session) -> None:
     """Run the benchmarks; update benchmarks/README.md, pictures in the docs and the baseline; needs an idle machine."""
     session.install("-q", "-e", ".", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--readme", *session.posargs)
-    for picture in ("plot", "dynamics_pictures", "bandit_regret", "evaluation_pictures"):
+    for picture in ("plot", "dynamics_pictures", "bandit_regret", "evaluation_pictures", "sequences"):
         session.run("python", "-m", f"benchmarks.{picture}")
     session.run("pytest", "benchmarks", "-q", "--benchmark-json=benchmarks/baseline.json")

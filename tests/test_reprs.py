@@ -163,6 +163,7 @@ def experiments() -> list[Any]:
         *(difference, difference.control, found.relative_lift(c, t), found.cuped(c, t, t, c)),
         *(found.compare_ratios(c, c**2, t, t**2), found.kaplan_meier(times, events)),
         *(found.log_rank(times, events, times, events), found.censored_incidence(times, events)),
+        *(found.Moments.of(np.stack([c, t])), found.confidence_sequence(c), found.anytime_test(0.5, 1.0, 40)),
     ]
 
 

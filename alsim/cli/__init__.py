@@ -16,6 +16,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     engine_students,
     engine_upkeep,
     export,
+    fairness,
     fitting,
     matrix,
     ope,

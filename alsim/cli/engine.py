@@ -18,6 +18,7 @@ from alsim.cli.output import counted, print_facts, print_sentence, write_report
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
+    from alsim.assignment import Experiment
     from alsim.engine.catalogue import Catalogue
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.engine_settings import EngineSettings
@@ -111,9 +112,17 @@ def init(
             "--policy",
             metavar="NAME",
             autocompletion=one_of(*POLICIES),
-            help="Recommender of items: guide, alosi, thompson or policy:NAME.",
+            help="Recommender of items: guide, alosi, thompson, policy:NAME or experiment:NAME.",
         ),
     ] = "guide",
+    experiments: Annotated[
+        Path | None,
+        typer.Option(
+            "--experiments",
+            metavar="FILE",
+            help="TOML with a table per experiment, of which the policy is one.  [default: none]",
+        ),
+    ] = None,
     store: Annotated[
         str,
         typer.Option(
@@ -146,7 +155,16 @@ def init(
     source, items = _sources(graph, catalogue, bank, config)
     check_reachable(directory, store)
     written = write_engine(
-        directory, source, items, model=model, policy=policy, store=store, seed=seed, threshold=threshold, force=force
+        directory,
+        source,
+        items,
+        model=model,
+        policy=policy,
+        store=store,
+        seed=seed,
+        threshold=threshold,
+        experiments=() if experiments is None else experiments,
+        force=force,
     )
     _report(directory, written, report)
 
@@ -189,9 +207,21 @@ def engine_facts(settings: EngineSettings, catalogue: Catalogue) -> list[tuple[s
         ("graph", skills),
         ("model", settings.model),
         ("policy", f"{settings.policy}, seed {settings.seed}"),
+        *((one.name, arms_text(one)) for one in settings.experiments),
         ("mastered", f"from a mastery of {settings.threshold:g}"),
         ("store", settings.store),
     ]
+
+
+def arms_text(experiment: Experiment) -> str:
+    """Return the arms of an experiment as text."""
+    arms = [
+        f"{share:.4g} {arm}" + (f" ({experiment.policies[arm]})" if experiment.policies else "")
+        for arm, share in experiment.arms.items()
+    ]
+    traffic = "" if experiment.traffic == 1 else f", {experiment.traffic:.4g} of them take part"
+    units = "students" if experiment.unit == "student" else "classes"
+    return f"{units} by hash: {', '.join(arms)}{traffic}"
 
 
 def engine_numbers(settings: EngineSettings, catalogue: Catalogue) -> dict[str, Any]:
@@ -203,5 +233,5 @@ def engine_numbers(settings: EngineSettings, catalogue: Catalogue) -> dict[str, 
         "skills": len(catalogue.graph),
         "prerequisites": len(catalogue.graph.edges),
         "catalogue": catalogue.digest,
-        **settings._asdict(),
+        **settings.plain(),
     }

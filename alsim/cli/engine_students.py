@@ -55,6 +55,12 @@ def recommend(
     directory: DirectoryArgument,
     student: StudentArgument,
     n: Annotated[int, typer.Option("--number", "-n", help="Number of items.")] = 5,
+    class_name: Annotated[
+        str | None,
+        typer.Option(
+            "--class", metavar="NAME", help="Class of the student, for experiments by class.  [default: as stored]"
+        ),
+    ] = None,
     time: TimeOption = None,
     report: JsonOption = None,
 ) -> None:
@@ -65,7 +71,7 @@ def recommend(
     """
     moment = read_time(time)
     with opened(directory) as loaded:
-        found = loaded.recommend(student, n, time=moment)
+        found = loaded.recommend(student, n, time=moment, class_name=class_name)
         ready = loaded.ready_skills(student)
         types = {item.item: loaded.catalogue.items[loaded.catalogue.number(item.item)].type for item in found}
         rows = [
@@ -79,17 +85,25 @@ def recommend(
                 texts=("item", "type", "reason"),
                 wrapped="reason",
             )
-        print_sentence(_recommended(loaded, student, found, ready))
+        event: dict[str, Any] = loaded.events(student)[-1] if found else {}
+        print_sentence(_recommended(loaded, student, found, ready, event.get("arm")))
         listed = [{**r.to_dict(), "type": types[r.item]} for r in found]
-        numbers = {"student": student, "policy": loaded.recommender.name, "ready": ready, "recommendations": listed}
+        assigned: dict[str, Any] = {key: event[key] for key in ("experiment", "arm", "class_name") if key in event}
+        numbers: dict[str, Any] = {
+            "student": student,
+            "policy": event.get("policy", loaded.recommender.name),
+            **assigned,
+        }
+        numbers |= {"ready": ready, "recommendations": listed}
     write_report(report, numbers)
 
 
-def _recommended(loaded: AdaptiveEngine, student: str, found: list[Any], ready: list[str]) -> str:
+def _recommended(loaded: AdaptiveEngine, student: str, found: list[Any], ready: list[str], arm: str | None) -> str:
     """Return a sentence about recommendations."""
     if found:
         most = counted(found[0].num_candidates, "candidate")
-        return f"The policy {loaded.recommender.name} chose {counted(len(found), 'item')} of {most} for {student}."
+        by = "" if arm is None else f" (arm {arm})"
+        return f"The policy {loaded.recommender.name}{by} chose {counted(len(found), 'item')} of {most} for {student}."
     if len(loaded.mastered_skills(student)) == len(loaded.catalogue.skills):
         return f"There is no item for {student}, who has mastered every skill."
     return f"There is no item for {student}: none teaches a skill that the student is ready for ({_listed(ready)})."

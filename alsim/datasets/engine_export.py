@@ -16,6 +16,7 @@ from alsim.datasets.manifest import ENGINE_LOG, MANIFEST, DatasetError
 from alsim.datasets.store import write_json, write_shard
 from alsim.engine.catalogue_files import items_file
 from alsim.engine.engine import AdaptiveEngine
+from alsim.engine.experiments import begun_experiments
 from alsim.engine.graph_files import graph_file
 from alsim.engine.histories import SESSION_GAP, Part, parts
 from alsim.types import describe
@@ -106,6 +107,7 @@ def _manifest(engine: AdaptiveEngine, gap: float, *, names: bool, students: int)
             "seed": engine.seed,
             "threshold": engine.threshold,
         },
+        "experiments": {name: one.to_dict() for name, one in begun_experiments(engine.store).items()},
         "skills": list(engine.catalogue.skills),
         "num_items": len(engine.catalogue),
         "num_learners": students,

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
+from alsim.assignment import Experiment, Exposure, Exposures, experiments_of
 from alsim.datasets.engine_export import MODEL, read_kind
 from alsim.datasets.engine_manifest import LogManifest
 from alsim.datasets.engine_replay import Replay, Shown
-from alsim.datasets.engine_schema import COLUMNS, LOG_VERSION, log_schema
+from alsim.datasets.engine_schema import ASSIGNED, COLUMNS, READABLE, log_schema
 from alsim.datasets.manifest import MANIFEST, DatasetError
 from alsim.datasets.shard_files import shard_file
 from alsim.datasets.store import check_file
@@ -27,6 +28,7 @@ from alsim.engine.events import ANSWERED, STUDIED
 from alsim.engine.models import EngineModel
 from alsim.engine.quiz import POLICY as QUIZ
 from alsim.engine.recommenders import Recommender, make_recommender
+from alsim.errors import AlsimError
 from alsim.types import Bools, Doubles, Longs, describe, safe_repr
 from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.reading import reason
@@ -135,6 +137,37 @@ class EngineLog:
         if begin == end:
             raise DatasetError(f"{self.path} has no events of the student {learner!r}: use a number in learner_id")
         return str(self.events.column("learner_name")[begin].as_py()) if self.manifest["names"] else ""
+
+    @cached_property
+    def experiments(self) -> dict[str, Experiment]:
+        """Experiments of the engine by name, as they were begun. Raises DatasetError for damaged ones."""
+        try:
+            return experiments_of(self.manifest.get("experiments", {}))
+        except AlsimError as error:
+            raise DatasetError(f"{self.path / MANIFEST} is damaged: {error}; {RESTORE}") from None
+
+    def exposures(self) -> Exposures:
+        """Return the first exposure of each student to each experiment.
+
+        A student is the name, or the number as text if the dataset has no names; a unit is the student or the class.
+        """
+        rows = np.flatnonzero(pc.is_valid(self.events.column("experiment")).to_numpy())
+        learner, experiment, arm, class_name = (
+            self._columns["learner_id"][rows],
+            *(self.events.column(c.name).take(rows).cast(pa.string()).to_numpy() for c in ASSIGNED),
+        )
+        codes = [np.unique(words.astype(np.str_), return_inverse=True)[1] for words in (experiment, arm)]
+        first = np.sort(np.unique(np.stack([learner, *codes], axis=1), axis=0, return_index=True)[1]).tolist()
+        return Exposures.of(
+            self._exposure(experiment[k], arm[k], class_name[k], int(learner[k]), int(rows[k])) for k in first
+        )
+
+    def _exposure(self, experiment: str, arm: str, class_name: str | None, learner: int, row: int) -> Exposure:
+        """Return the exposure in a row of the events."""
+        student = self.learner_name(learner) or str(learner)
+        known = self.experiments.get(experiment)
+        unit = student if known is None else known.unit_of(student, class_name)
+        return Exposure(experiment, unit, student, arm, float(self._columns["time"][row]))
 
     # ── columns ─────────────────────────────────────────────────────────────────────────────────
 
@@ -245,7 +278,8 @@ class EngineLog:
 
     def _table(self, name: str) -> pa.Table:
         """Return a table, after a validation of its columns. Raises DatasetError, which names the file."""
-        schema = log_schema(name, len(self.manifest["skills"]), self.manifest["names"])
+        size, names = len(self.manifest["skills"]), self.manifest["names"]
+        schema = log_schema(name, size, names, self.manifest["log_version"])
         parts = []
         for shard in self.manifest["tables"][name]["shards"]:
             file = shard_file(self.path, shard)
@@ -256,7 +290,10 @@ class EngineLog:
                     parts.append(stored.read().cast(schema))
             except (OSError, InvalidTable, pa.ArrowException) as error:
                 raise DatasetError(f"{file} cannot be read: {reason(error)}; {RESTORE}") from None
-        return pa.concat_tables(parts).unify_dictionaries()
+        table = pa.concat_tables(parts)
+        for field in list(log_schema(name, size, names))[len(schema) :]:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+        return table.unify_dictionaries()
 
 
 def _column(table: pa.Table, name: str, missing: float = float("nan")) -> NDArray[Any]:
@@ -280,10 +317,11 @@ def load_log(path: str | Path, *, verify: bool = False) -> EngineLog:
     manifest = read_kind(directory)
     if manifest is None:
         raise DatasetError(f"{directory} holds no log of an engine; alsim engine export --out writes one")
-    if (version := manifest.get("log_version")) != LOG_VERSION:
+    version = manifest.get("log_version")
+    if isinstance(version, bool) or version not in READABLE:
         raise DatasetError(
-            f"{directory / MANIFEST} has log version {short(version)}; this version of alsim reads {LOG_VERSION}; "
-            "export the log again"
+            f"{directory / MANIFEST} has log version {short(version)}; this version of alsim reads "
+            f"{' and '.join(map(str, READABLE))}; export the log again"
         )
     try:
         LogManifest.model_validate(manifest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from alsim.datasets.manifest import Count, FileEntry, TableEntry
@@ -35,6 +37,7 @@ class LogManifest(BaseModel):
 
     log_version: int
     engine: EngineEntry
+    experiments: dict[str, dict[str, Any]] = {}
     skills: list[str]
     num_learners: Count
     names: bool

@@ -7,8 +7,10 @@ import pyarrow as pa
 from alsim.datasets.schema import OBSERVATION, TABLES, Column
 from alsim.engine.events import ANSWERED, CONTENT_SHOWN, PLACED, QUESTION_SHOWN, STUDIED
 
-LOG_VERSION = 1
+LOG_VERSION = 2
 """Version of the layout."""
+READABLE = (1, LOG_VERSION)
+"""Versions that are read; version 1 has no columns about experiments."""
 EVENTS = (QUESTION_SHOWN, CONTENT_SHOWN, ANSWERED, STUDIED, PLACED)
 WORD = pa.dictionary(pa.int32(), pa.string())
 NAME = Column("learner_name", WORD, "", "name of the student")
@@ -36,6 +38,12 @@ RESPONSE = (
     Column("chance", pa.float64(), "", "probability of a correct answer that was forecast; null for others", True),
     Column("response_time", pa.float32(), "s", "response time, or time spent on a content; null if unknown", True),
 )
+ASSIGNED = (
+    Column("experiment", WORD, "", "experiment of the last recommendation so far; null without one", True),
+    Column("arm", WORD, "", "arm of the student in the experiment", True),
+    Column("class_name", WORD, "", "class of the student; null if it is unknown", True),
+)
+"""Columns about experiments, the last of each table. Quizzes are no recommendations."""
 ITEM = "number of the item in the catalogue, from 0; -1 if the catalogue does not have it"
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
@@ -50,6 +58,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         *DECISION,
         Column("time", pa.float64(), "s", "time since 1970"),
         *RESPONSE,
+        *ASSIGNED,
     ),
     "events": (
         Column("event", WORD, "", "one of " + ", ".join(EVENTS), words=EVENTS),
@@ -68,6 +77,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("policy", WORD, "", "policy of the engine that decided", True),
         Column("catalogue", WORD, "", "digest of the catalogue in which it decided", True),
         Column("model", WORD, "", "digest of model and catalogue at the event", True),
+        *ASSIGNED,
     ),
     "episodes": (
         *STUDENT,
@@ -80,15 +90,21 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("terminated", pa.bool_(), "", "the session ended with every skill mastered"),
         Column("truncated", pa.bool_(), "", "the session ended otherwise"),
         Column("final_obs", OBSERVATION, "", "mastery of each skill after the last event of the session"),
+        *ASSIGNED,
     ),
 }
 assert tuple(COLUMNS) == TABLES
 
 
-def log_schema(table: str, num_skills: int, names: bool) -> pa.Schema:
-    """Return the Arrow schema of a table; `names` tells whether it has the names of students."""
+def log_schema(table: str, num_skills: int, names: bool, version: int = LOG_VERSION) -> pa.Schema:
+    """Return the Arrow schema of a table.
+
+    names    whether it has the names of students
+    version  version of the layout
+    """
     fields: list[pa.Field] = []
-    for column in COLUMNS[table]:
+    columns = COLUMNS[table]
+    for column in columns if version > 1 else columns[: -len(ASSIGNED)]:
         kind = pa.list_(pa.float32(), num_skills) if column.type is OBSERVATION else column.type
         fields.append(pa.field(column.name, kind, column.nullable))
         if names and column.name == "learner_id":
@@ -96,4 +112,4 @@ def log_schema(table: str, num_skills: int, names: bool) -> pa.Schema:
     return pa.schema(fields)
 
 
-__all__ = ["COLUMNS", "EVENTS", "LOG_VERSION", "NAME", "log_schema"]
+__all__ = ["ASSIGNED", "COLUMNS", "EVENTS", "LOG_VERSION", "NAME", "READABLE", "log_schema"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from alsim.datasets.engine_schema import COLUMNS, NAME, log_schema
+from alsim.datasets.engine_schema import ASSIGNED, COLUMNS, NAME, log_schema
 from alsim.datasets.tables import observation_column
 from alsim.engine import events as kinds
 from alsim.engine.engine import AdaptiveEngine
@@ -24,6 +24,8 @@ from alsim.engine.histories import (
 from alsim.types import Bools, Doubles, Longs, short_repr
 
 Rows = dict[str, list[Any]]
+Label = dict[str, str | None]
+NO_LABEL: Label = dict.fromkeys(kinds.ASSIGNED)
 INTERACTIONS = (kinds.ANSWERED, kinds.STUDIED)
 """Kinds of entries that are interactions."""
 DECISION = ("propensity", "decision", "rank", "candidates")
@@ -68,10 +70,13 @@ def tables_of_part(engine: AdaptiveEngine, part: Part, gap: float, *, names: boo
     paths = mastery_paths(engine.model, engine.model.new_students(part.names), found)
     flat = [entry for entries in part.entries for entry in entries]
     sessions = Sessions.of(part, flat, gap)
-    events, decided = _events(engine, flat, sessions)
+    labels = _labels(flat, sessions.student)
+    events, decided = _events(engine, flat, sessions, labels)
     mastery, row = mastery_after(paths, part.entries)
     episodes = _episodes(found, sessions, mastery[row[sessions.end]], engine.threshold)
     transitions = _transitions(found, paths, sessions, episodes["terminated"]) | decided
+    transitions |= _label_columns([labels[e] for e in np.flatnonzero(sessions.is_step).tolist()])
+    episodes |= _label_columns([labels[e] for e in sessions.end.tolist()])
     block = sessions.block[sessions.is_step]
     episodes["cumulative_reward"] = np.bincount(block, transitions["reward"], len(sessions.start))
     made = {"transitions": transitions, "events": events, "episodes": episodes}
@@ -79,7 +84,25 @@ def tables_of_part(engine: AdaptiveEngine, part: Part, gap: float, *, names: boo
     return {name: _table(columns, log_schema(name, size, names), part) for name, columns in made.items()}
 
 
-def _events(engine: AdaptiveEngine, flat: list[Entry], sessions: Sessions) -> tuple[Rows, Rows]:
+def _labels(flat: list[Entry], student: Longs) -> list[Label]:
+    """Return experiment, arm and class of the last recommendation up to each entry; quizzes are none."""
+    found: list[Label] = []
+    label, previous = NO_LABEL, -1
+    for entry, own in zip(flat, student.tolist(), strict=True):
+        if own != previous:
+            label, previous = NO_LABEL, own
+        if entry["event"] == kinds.SHOWN and "quiz" not in entry:
+            label = {key: entry.get(key) for key in kinds.ASSIGNED}
+        found.append(label)
+    return found
+
+
+def _label_columns(labels: list[Label]) -> Rows:
+    """Return experiments, arms and classes as columns."""
+    return {column.name: [label[column.name] for label in labels] for column in ASSIGNED}
+
+
+def _events(engine: AdaptiveEngine, flat: list[Entry], sessions: Sessions, labels: list[Label]) -> tuple[Rows, Rows]:
     """Return the columns of the events, and those about the decision that showed the item of each interaction."""
     columns: Rows = {column.name: [] for column in COLUMNS["events"]}
     decided: Rows = {name: [] for name in DECISION}
@@ -99,7 +122,7 @@ def _events(engine: AdaptiveEngine, flat: list[Entry], sessions: Sessions) -> tu
         source = shown.pop(entry["item"], {}) if is_step else {}
         for event in kinds.expanded(entry):
             row = {**event, **common, "item": index.get(event.get("item", ""), -1), "item_id": event.get("item")}
-            row |= {"ready": _ready(engine, event), "placed": _placed(engine, event)}
+            row |= {"ready": _ready(engine, event), "placed": _placed(engine, event), **labels[e]}
             if is_step:
                 row["propensity"] = source.get("propensity")
             if (credit := event.get("correct")) is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alsim.engine.directory import load_engine, write_engine, write_example
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.errors import (
+        ClassConflict,
         DeletedStudent,
         EngineError,
         KeyConflict,
@@ -38,6 +39,7 @@ _HOMES = {
     "Answer": "alsim.engine.stores",
     "Catalogue": "alsim.engine.catalogue",
     "Choice": "alsim.engine.selection",
+    "ClassConflict": "alsim.engine.errors",
     "Commit": "alsim.engine.stores",
     "DeletedStudent": "alsim.engine.errors",
     "Difficulties": "alsim.engine.difficulties",
@@ -78,6 +80,7 @@ __all__ = [
     "Answer",
     "Catalogue",
     "Choice",
+    "ClassConflict",
     "Commit",
     "DeletedStudent",
     "Difficulties",

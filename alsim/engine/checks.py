@@ -34,6 +34,13 @@ def checked_student(name: Any) -> str:
     return str(name)
 
 
+def checked_class(name: Any) -> str | None:
+    """Return the name of a class, or None. Raises EngineError."""
+    if name is not None:
+        check_text("the name of a class", name)
+    return name  # type: ignore[no-any-return]  # it was checked
+
+
 def is_name(value: Any) -> TypeGuard[str]:
     """Return whether a value is text of 1 to LONGEST_NAME printable characters."""
     return isinstance(value, str) and 1 <= len(value) <= LONGEST_NAME and value.isprintable()
@@ -138,6 +145,7 @@ __all__ = [
     "LONGEST_NAME",
     "as_number",
     "check_text",
+    "checked_class",
     "checked_correct",
     "checked_facts",
     "checked_ranks",

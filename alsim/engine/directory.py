@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from alsim.assignment import Experiment, experiments_of
 from alsim.engine.catalogue import Catalogue
 from alsim.engine.catalogue_files import items_file, read_items
 from alsim.engine.engine import AdaptiveEngine
@@ -21,6 +22,7 @@ from alsim.engine.errors import EngineError, StoreError
 from alsim.engine.graph_files import bounded_errors, graph_file, read_graph
 from alsim.engine.models import DEFAULTS
 from alsim.engine.stores import ADDRESSES, known_kinds, open_store
+from alsim.errors import AlsimError
 from alsim.utils.file_groups import arrays_name, finish_group, read_group, replace_group
 from alsim.utils.files import sha256, temporary_directory, write_atomic
 from alsim.utils.reading import MAX_JSON, MAX_TABLE, OutsideDirectory, path_inside, read_bytes, reason
@@ -48,8 +50,9 @@ def load_engine(directory: str | Path, **overrides: Any) -> AdaptiveEngine:
     """Return the engine of a directory.
 
     directory  directory that `write_engine`, `write_example`, `alsim engine init` or `alsim engine example` wrote
-    overrides  model, policy, store, seed and threshold that replace those of engine.toml; see `AdaptiveEngine`.
-               Relative paths in engine.toml are relative to the directory, and those of overrides are not
+    overrides  model, policy, store, seed, threshold and experiments that replace those of engine.toml; see
+               `AdaptiveEngine`. Relative paths in engine.toml are relative to the directory, and those of overrides
+               are not
 
     Raises EngineError, which names file, line, value and cure, for an invalid directory, and StoreError if the store
     cannot be opened.
@@ -82,6 +85,7 @@ def write_engine(
     store: str = "sqlite:students.db",
     seed: int = 0,
     threshold: float = 0.9,
+    experiments: Any = (),
     force: bool = False,
 ) -> Catalogue:
     """Write the directory of an engine, which `load_engine` reads, and return its catalogue.
@@ -91,6 +95,8 @@ def write_engine(
     catalogue  file, see `read_items`, or a catalogue as that of `AdaptiveEngine`
     model      name of a model without a fit, or a file with a fit or a student model, which is copied
     store      address of the store; a relative path of SQLite is relative to the directory
+    experiments
+               an Experiment, several, or a TOML file, of which the policy "experiment:NAME" is one
     force      if True, an existing engine is replaced. Its store, with the events of the students, is kept
 
     The other arguments are those of `AdaptiveEngine`. Everything is read back before it replaces other files, all at
@@ -104,9 +110,10 @@ def write_engine(
         check()
         _check_address(store)
         found = _catalogue(graph, catalogue)
-        AdaptiveEngine(None, found, model=model, policy=policy, seed=seed, threshold=threshold)
+        listed = _experiments(experiments)
+        AdaptiveEngine(None, found, model=model, policy=policy, seed=seed, threshold=threshold, experiments=listed)
         models = {} if str(model) in DEFAULTS else _model_files(Path(model))
-        settings = EngineSettings(next(iter(models), str(model)), policy, store, seed, threshold)
+        settings = EngineSettings(next(iter(models), str(model)), policy, store, seed, threshold, listed)
         contents = {MAIN: settings_text(settings).encode(), **_contents(graph, catalogue, found)}
         folder.mkdir(parents=True, exist_ok=True)
         with temporary_directory(folder / "engine") as staged:
@@ -217,6 +224,14 @@ def _catalogue(graph: Any, catalogue: Any) -> Catalogue:
         return catalogue
     items = catalogue.items if isinstance(catalogue, Catalogue) else catalogue
     return Catalogue(items, read_graph(graph) if isinstance(graph, str | Path) else graph)
+
+
+def _experiments(source: Any) -> tuple[Experiment, ...]:
+    """Return experiments. Raises EngineError."""
+    try:
+        return tuple(experiments_of(source).values())
+    except AlsimError as error:
+        raise EngineError(str(error)) from None
 
 
 def _contents(graph: Any, catalogue: Any, found: Catalogue) -> dict[str, bytes]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
+from alsim.assignment import AssignmentError, Experiment, experiments_of
 from alsim.engine import events
 from alsim.engine.catalogue import Catalogue
 from alsim.engine.checks import (
     Time,
     check_text,
+    checked_class,
     checked_correct,
     checked_facts,
     checked_ranks,
@@ -23,6 +25,7 @@ from alsim.engine.checks import (
 )
 from alsim.engine.deciding import Deciding
 from alsim.engine.errors import EngineError, UnknownStudent
+from alsim.engine.experiments import begin, check_begun
 from alsim.engine.interactions import Report, process
 from alsim.engine.models import EngineModel
 from alsim.engine.recommendation import Processed, Recommendation
@@ -55,9 +58,12 @@ class AdaptiveEngine:
     model      "bkt", "alosi", "irt", "elo" or "glicko", a file with a fit or a student model, a fit, or a StudentModel
     store      "memory", "sqlite:PATH", "redis://HOST:PORT/DB", or a Store
     policy     recommender: a preset such as "guide" or "thompson", "policy:NAME" with any name of `make_policy`,
-               "module:Class" of a Recommender or of a policy, or such a class or object
+               "module:Class" of a Recommender or of a policy, or such a class or object; or "experiment:NAME"
     seed       seed of the random choices among items, in [0, 2**64)
     threshold  mastery from which a skill counts as mastered, in (0, 1]
+    experiments
+               an `alsim.assignment.Experiment`, several, or a TOML file: the policy "experiment:NAME" is one of them,
+               and the student's arm decides on the recommender
 
     A model that `recalibrate` has put into the store replaces the one that is passed, if it was made from it.
     The log of a student's events is the truth. The state is a cache, and is made again from the log if it belongs to
@@ -75,14 +81,16 @@ class AdaptiveEngine:
         policy: Any = "guide",
         seed: int = 0,
         threshold: float = 0.9,
+        experiments: Any = (),
     ) -> None:
         if isinstance(catalogue, Catalogue) and (graph is None or graph is catalogue.graph):
             self.catalogue = catalogue
         else:
             self.catalogue = Catalogue(catalogue.items if isinstance(catalogue, Catalogue) else catalogue, graph)
         self.seed, self.threshold = checked_seed(seed), checked_threshold(threshold)
-        self.recommender = make_recommender(policy, self.catalogue)
+        self.recommender = make_recommender(policy, self.catalogue, _experiments(experiments))
         self.store = open_store(store)
+        self._has_begun = self.experiment is None or check_begun(self.store, self.experiment)
         own = EngineModel(model, self.catalogue)
         self._base, self._source = own.model, source_of(model, own.model if own.fit is None else own.fit)
         self._pointer: Pointer | None = None
@@ -97,6 +105,12 @@ class AdaptiveEngine:
 
     def __repr__(self) -> str:
         return f"<AdaptiveEngine: {self.recommender.name}, {type(self.model.model).__name__}, {self.store!r}>"
+
+    @property
+    def experiment(self) -> Experiment | None:
+        """Experiment whose arms have the recommenders; None without one."""
+        found = getattr(self.recommender, "experiment", None)
+        return found if isinstance(found, Experiment) else None
 
     @property
     def model(self) -> EngineModel:
@@ -133,20 +147,33 @@ class AdaptiveEngine:
 
     # ── recommendations ─────────────────────────────────────────────────────────────────────────
 
-    def recommend(self, student: str, n: int = 5, *, time: Time = None) -> list[Recommendation]:
+    def recommend(
+        self, student: str, n: int = 5, *, time: Time = None, class_name: str | None = None
+    ) -> list[Recommendation]:
         """Return up to n items for a student, the best first, and log that they were shown.
 
         student  name, text of 1 to 256 characters; a new one starts without responses
         n        number of items, from 1 to 1,000
         time     seconds since 1970, or a datetime; None is now
+        class_name
+                 name of the student's class, which is stored at its first use and stays the same; None: as it is
 
         Fewer items are returned if fewer are candidates: none for a student who has mastered every skill. Raises
         DeletedStudent, OutOfOrder for a time before the last event, and EngineError for invalid arguments.
         """
-        return self.recommend_many([student], n, time=time)[0]
+        return self.recommend_many([student], n, time=time, classes=[class_name])[0]
 
-    def recommend_many(self, students: Iterable[str], n: int = 5, *, time: Time = None) -> list[list[Recommendation]]:
+    def recommend_many(
+        self,
+        students: Iterable[str],
+        n: int = 5,
+        *,
+        time: Time = None,
+        classes: Iterable[str | None] | None = None,
+    ) -> list[list[Recommendation]]:
         """Return `recommend` of each student, processed together. The other arguments and the errors are the same.
+
+        classes  name of the class of each student; None: as they are
 
         All students are checked before the first one is logged.
         """
@@ -156,13 +183,18 @@ class AdaptiveEngine:
             raise EngineError(f"students must be a list of names; got {describe(students)}")
         names = [*map(checked_student, students)]
         ranks, moment = checked_ranks(n), checked_time(time)
+        labels = _checked_classes(classes, len(names))
+        if self.experiment is not None and not self._has_begun:
+            begin(self.store, self.experiment)
+            self._has_begun = True
         size = max(1, min(MOST_STUDENTS, MOST_ENTRIES // len(self.catalogue.skills)))
         found: list[list[Recommendation]] = []
         with paused_collection():
             if len(names) > size:
                 self.states.check(names, moment)
-            for begin in range(0, len(names), size):
-                found += self.deciding.recommend(names[begin : begin + size], ranks, moment)
+                self.deciding.check(names, labels)
+            for k in range(0, len(names), size):
+                found += self.deciding.recommend(names[k : k + size], ranks, moment, labels[k : k + size])
         return found
 
     # ── responses ───────────────────────────────────────────────────────────────────────────────
@@ -261,8 +293,9 @@ class AdaptiveEngine:
         """Return the events of a student, oldest first; [] for an unknown student.
 
         Each has `number`, `event`, `time` (seconds since 1970), `item`, and what its kind has: `question_shown` and
-        `content_shown` the decision, rank, score, propensity, number of candidates and ready skills; `answered` the
-        answer, the seconds and the chance that the model forecast; `content_studied` the seconds.
+        `content_shown` the decision, rank, score, propensity, number of candidates and ready skills, and, if there are,
+        experiment, arm and class of the student; `answered` the answer, the seconds and the chance that the model
+        forecast; `content_studied` the seconds.
         """
         found = list(events.events_of(self.store.entries(checked_student(student))))
         for event in found:
@@ -384,6 +417,28 @@ class AdaptiveEngine:
         """Return the mask (K,) of ready skills in an event."""
         packed = np.frombuffer(bytes.fromhex(text), np.uint8)
         return np.unpackbits(packed, count=len(self.catalogue.skills)).astype(np.bool_)
+
+
+def _experiments(source: Any) -> dict[str, Experiment]:
+    """Return experiments by name. Raises EngineError."""
+    try:
+        return experiments_of(source)
+    except AssignmentError as error:
+        raise EngineError(str(error)) from None
+
+
+def _checked_classes(classes: Any, n: int) -> list[str | None]:
+    """Return the class of each of n students. Raises EngineError."""
+    if classes is None:
+        return [None] * n
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise EngineError(
+            f"classes must be a list with the class of each student; got {describe(classes)}: pass a list"
+        )
+    found = [*map(checked_class, classes)]
+    if len(found) != n:
+        raise EngineError(f"got {n:,} students and {len(found):,} classes: pass one class for each student, or None")
+    return found
 
 
 __all__ = ["AdaptiveEngine"]

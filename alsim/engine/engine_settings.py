@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from alsim.assignment import Experiment, experiments_of, experiments_toml
 from alsim.engine.checks import checked_seed, checked_threshold
 from alsim.engine.errors import EngineError
 from alsim.errors import AlsimError, did_you_mean
@@ -33,8 +34,19 @@ class EngineSettings(NamedTuple):
     """Seed of random choices."""
     threshold: float = 0.9
     """Mastery from which a skill counts as mastered."""
+    experiments: tuple[Experiment, ...] = ()
+    """Experiments, of which the policy may be one."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as JSON values; experiments only if there are some."""
+        values = {**self._asdict(), "experiments": {one.name: one.to_dict() for one in self.experiments}}
+        return values if self.experiments else {key: values[key] for key in SINGLE}
 
 
+EXPERIMENTS = "experiments"
+"""Key of the table of experiments."""
+SINGLE = tuple(key for key in EngineSettings._fields if key != EXPERIMENTS)
+"""Keys of single values."""
 KEYS = ("format", *EngineSettings._fields)
 COMMENTS = {
     "format": "version of this file",
@@ -48,14 +60,16 @@ COMMENTS = {
 
 def settings_text(settings: EngineSettings) -> str:
     """Return the content of engine.toml. Raises EngineError for invalid values."""
-    for key, value in settings._asdict().items():
+    single = {key: getattr(settings, key) for key in SINGLE}
+    for key, value in single.items():
         if fault := _fault(key, value):
             raise EngineError(f"{key} must be {fault}; got {value!r:.100}")
-    values = {"format": FORMAT, **settings._asdict()}
+    values = {"format": FORMAT, **single}
     lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
     width = max(map(len, lines))
     rows = [f"{line:<{width}}  # {COMMENTS[key]}" for line, key in zip(lines, values, strict=True)]
-    return "\n".join(["# Settings of an adaptive engine of alsim.", *rows, ""])
+    text = "\n".join(["# Settings of an adaptive engine of alsim.", *rows, ""])
+    return text + "".join(f"\n{experiments_toml([one], f'{EXPERIMENTS}.')}" for one in settings.experiments)
 
 
 def read_settings(path: Path, name: Path, *, inside: Path) -> EngineSettings:
@@ -80,13 +94,18 @@ def read_settings(path: Path, name: Path, *, inside: Path) -> EngineSettings:
     if isinstance(version, bool) or version != FORMAT:
         cure = "use the version of alsim that wrote it, or write the directory again with alsim engine init --force"
         raise EngineError(f"{place('format')}: format = {version!r:.100}; this alsim reads {FORMAT}: {cure}")
+    experiments = table.pop(EXPERIMENTS, {})
     for key, value in table.items():
         if key not in EngineSettings._fields:
             cure = did_you_mean(key, KEYS) or f"; expected one of {', '.join(KEYS)}"
             raise EngineError(f"{place(key)}: unknown key {key!r:.100}{cure}")
         if fault := _fault(key, value):
             raise EngineError(f"{place(key)}: {key} must be {fault}; got {value!r:.100}")
-    return EngineSettings(**table)
+    try:
+        found = tuple(experiments_of(experiments if isinstance(experiments, dict) else [experiments]).values())
+    except AlsimError as error:
+        raise EngineError(f"{place(EXPERIMENTS)}: {error}") from None
+    return EngineSettings(**table, experiments=found)
 
 
 def is_own(path: Path, *, inside: Path) -> bool:

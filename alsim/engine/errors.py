@@ -25,6 +25,10 @@ class KeyConflict(EngineError):
     """An idempotency key that was used before, for another request."""
 
 
+class ClassConflict(EngineError):
+    """A class of a student who is in another one."""
+
+
 class OutOfOrder(EngineError):
     """An event whose time lies before that of the student's last event."""
 
@@ -34,6 +38,7 @@ class StoreError(EngineError):
 
 
 __all__ = [
+    "ClassConflict",
     "DeletedStudent",
     "EngineError",
     "KeyConflict",

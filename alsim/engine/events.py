@@ -18,6 +18,8 @@ SHOWN, ANSWERED, STUDIED, PLACED = "shown", "answered", "content_studied", "plac
 """Kinds of entries."""
 QUESTION, CONTENT = "q", "c"
 """Kinds of items in an entry."""
+ASSIGNED = ("experiment", "arm", "class_name")
+"""Fields of a decision that it has in an experiment, and for a student whose class is known."""
 QUESTION_SHOWN, CONTENT_SHOWN = "question_shown", "content_shown"
 
 NEEDED = {
@@ -63,6 +65,7 @@ def expanded(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     count = entry["candidates"]
     shared = {key: entry[key] for key in ("time", "decision", "policy", "catalogue", "model", "ready")}
+    shared |= {key: entry[key] for key in ASSIGNED if key in entry}
     if "quiz" in entry:
         shared["quiz"] = entry["quiz"]["name"]
     rows = zip(entry["items"], entry["kinds"], entry["scores"], entry["propensities"], strict=True)
@@ -80,6 +83,7 @@ def expanded(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 __all__ = [
     "ANSWERED",
+    "ASSIGNED",
     "CONTENT_SHOWN",
     "PLACED",
     "QUESTION_SHOWN",

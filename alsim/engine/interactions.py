@@ -71,7 +71,7 @@ def interact(states: States, name: str, stored: Stored, report: Report) -> tuple
     if report.satisfaction is not None:
         entry["satisfaction"] = report.satisfaction
     entry["model"] = f"{states.codec.digest:016x}"
-    counts = states.advance(students, progress, item, report.correct, now)
+    counts = states.advance(name, students, progress, item, report.correct, now)
     skills = (catalogue.taught if is_content else catalogue.assessed).of(item)
     mastery = states.model.mastery(students)[0, skills]
     known = {catalogue.skills[k]: value for k, value in zip(skills.tolist(), mastery.tolist(), strict=True)}

@@ -136,6 +136,7 @@ class EnginePolicy:
             shown=none,
             counts=0 * none,
             trials=[[]] * n,
+            classes=[""] * n,
         )
         return Situation.without_store(mastery, self.threshold, progress, words, self.seed, self.model)
 

@@ -53,13 +53,16 @@ class Progress:
     """How often each of them was shown, (n, MOST_SHOWN)."""
     trials: list[list[Trial]]
     """Contents whose effect is awaited, by student, earliest first."""
+    classes: list[str]
+    """Name of the class of each student, "" if it is unknown."""
 
     @classmethod
     def start(cls, n: int) -> Progress:
         """Return the progress of n new students."""
         nan, zeros = np.full(n, np.nan), np.zeros(n, np.int64)
         shown = np.full((n, MOST_SHOWN), -1, np.int32)
-        return cls(zeros, zeros.copy(), zeros - 1, nan, nan.copy(), shown, np.zeros_like(shown), [[] for _ in range(n)])
+        counts, trials = np.zeros_like(shown), [list[Trial]() for _ in range(n)]
+        return cls(zeros, zeros.copy(), zeros - 1, nan, nan.copy(), shown, counts, trials, [""] * n)
 
     def rows(self, rows: Longs) -> Progress:
         """Return a copy of the progress of some students."""
@@ -72,6 +75,7 @@ class Progress:
             shown=self.shown[rows],
             counts=self.counts[rows],
             trials=[list(self.trials[i]) for i in rows.tolist()],
+            classes=[self.classes[i] for i in rows.tolist()],
         )
 
 

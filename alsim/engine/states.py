@@ -122,7 +122,9 @@ class States:
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
-    def advance(self, students: Students, progress: Progress, item: int, correct: float, now: float) -> Counts:
+    def advance(
+        self, name: str, students: Students, progress: Progress, item: int, correct: float, now: float
+    ) -> Counts:
         """Change state and progress of one student by an interaction, in place; return the changes of counters."""
         is_awaited = self.recommender.observes and (progress.trials[0] or not self.catalogue.is_question[item])
         before = self.model.mastery(students)[0] if is_awaited else None
@@ -134,7 +136,8 @@ class States:
         was_shown = remove_shown(progress, item)
         if before is None:
             return ()
-        interaction = Interaction(item, was_shown, before, self.model.mastery(students)[0], self.threshold)
+        after, class_name = self.model.mastery(students)[0], progress.classes[0]
+        interaction = Interaction(item, was_shown, before, after, self.threshold, name, class_name)
         progress.trials[0], counts = self.recommender.observe(progress.trials[0], interaction)
         return counts
 
@@ -147,12 +150,15 @@ class States:
                 items = [self.catalogue.index.get(item, -1) for item in entry["items"]]
                 show(progress.shown, progress.counts, np.array([items], np.int32).reshape(1, -1))
                 progress.decisions[0] += 1
+                progress.classes[0] = entry.get("class_name", progress.classes[0])
                 set_time(progress, entry["time"])
             elif entry["event"] == events.PLACED:
                 self.model.raise_mastery(students, entry["mastery"])
                 set_time(progress, entry["time"])
             elif (item := self.catalogue.index.get(entry["item"])) is not None:
-                counts += self.advance(students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"])
+                counts += self.advance(
+                    name, students, progress, item, entry.get("correct", NOT_ANSWERED), entry["time"]
+                )
             else:  # the catalogue has lost the item
                 progress.interactions[0] += 1
                 set_time(progress, entry["time"])
@@ -190,4 +196,4 @@ def busy(name: str) -> StoreError:
     return StoreError(f"the student {name!r} was changed by others {ATTEMPTS:,} times in a row; try again later")
 
 
-__all__ = ["ATTEMPTS", "States", "busy"]
+__all__ = ["ATTEMPTS", "CHECKED", "States", "busy"]

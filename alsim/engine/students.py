@@ -1,7 +1,7 @@
 """State of students as bytes: that of the student model, of touched skills only, and what recommendations need.
 
-A record has a header, the items that were shown without a response, the contents whose effect is awaited, and the
-state of the student model. It is lossless, and many records are converted together.
+A record has a header, the items that were shown without a response, the contents whose effect is awaited, the name of
+the class, and the state of the student model. It is lossless, and many records are converted together.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADER = np.dtype(
         ("format", "u1"),
         ("shown", "u1"),
         ("trials", "u1"),
-        ("wide", "u1"),  # 1 if numbers of skills take 4 bytes, 0 if they take 2
+        ("flags", "u1"),  # WIDE, HAS_CLASS
         ("touched", "<u4"),
         ("digest", "<u8"),
         ("decisions", "<u4"),
@@ -38,6 +38,10 @@ HEADER = np.dtype(
 PAIR, TRIAL = np.dtype("<u4"), np.dtype("<u4")
 COLUMNS = ("decisions", "interactions", "last", "first_time", "last_time")
 """Fields of the header that are columns of `Progress`."""
+WIDE, HAS_CLASS = 1, 2
+"""Flags: numbers of skills take 4 bytes instead of 2; the record has the name of a class after its length."""
+LENGTH = 2
+"""Bytes of the length of the name of a class."""
 
 
 class StudentCodec:
@@ -111,6 +115,10 @@ class StudentCodec:
         place = offset + HEADER.itemsize
         self._read_lists(buffer, place, rows, head, progress)
         place = place + 8 * head["shown"].astype(np.int64) + 12 * head["trials"].astype(np.int64)
+        for i in np.flatnonzero(head["flags"] & HAS_CLASS).tolist():
+            begin = int(place[i]) + LENGTH
+            place[i] = begin + int.from_bytes(buffer[begin - LENGTH : begin].tobytes(), "little")
+            progress.classes[rows[i]] = buffer[begin : place[i]].tobytes().decode("utf-8", "surrogatepass")
         self._read_values(buffer, place, rows, head["touched"].astype(np.int64), values)
         return self._expand(values), progress
 
@@ -134,15 +142,22 @@ class StudentCodec:
         """Return the records of progress and bodies."""
         is_shown = progress.shown >= 0
         header = np.zeros(len(bodies), HEADER)
-        header["format"], header["wide"], header["digest"], header["touched"] = FORMAT, self._wide, self.digest, touched
+        header["format"], header["flags"], header["digest"], header["touched"] = (
+            FORMAT,
+            WIDE * self._wide,
+            self.digest,
+            touched,
+        )
         for name in COLUMNS:
             header[name] = getattr(progress, name)
         header["shown"] = is_shown.sum(axis=1)
         header["trials"] = list(map(len, progress.trials))
+        classes = [_class_part(name) for name in progress.classes]
+        header["flags"] |= np.where(list(map(bool, classes)), HAS_CLASS, 0).astype(np.uint8)
         pairs = np.stack((progress.shown[is_shown], progress.counts[is_shown]), axis=1).astype(PAIR)
         trials = [np.array(listed, TRIAL).tobytes() if listed else b"" for listed in progress.trials]
         heads, shown = _sliced(header, np.ones(len(bodies), np.int64)), _sliced(pairs, header["shown"].astype(np.int64))
-        return list(map(b"".join, zip(heads, shown, trials, bodies, strict=True)))
+        return list(map(b"".join, zip(heads, shown, trials, classes, bodies, strict=True)))
 
     def _read_lists(
         self, buffer: NDArray[np.uint8], place: Longs, rows: Longs, head: NDArray[Any], progress: Progress
@@ -187,7 +202,16 @@ def _conversions(model: StudentModel) -> tuple[Callable[[Students], Students], C
 
 def _body_start(record: bytes) -> int:
     """Return where the state of the model begins in a record."""
-    return HEADER.itemsize + 8 * record[1] + 12 * record[2]
+    begin = HEADER.itemsize + 8 * record[1] + 12 * record[2]
+    if not record[3] & HAS_CLASS:
+        return begin
+    return begin + LENGTH + int.from_bytes(record[begin : begin + LENGTH], "little")
+
+
+def _class_part(name: str) -> bytes:
+    """Return the name of a class after its length, b"" for none."""
+    content = name.encode("utf-8", "surrogatepass")
+    return len(content).to_bytes(LENGTH, "little") + content if content else b""
 
 
 def _sliced(values: NDArray[Any], sizes: Longs) -> list[bytes]:

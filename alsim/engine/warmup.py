@@ -17,7 +17,7 @@ def warm_up(engine: AdaptiveEngine) -> None:
     Raises StoreError if the store cannot be read.
     """
     engine.store.load(STUDENT)
-    changes, made = engine.deciding.decide([STUDENT], 1, None)
+    changes, made = engine.deciding.decide([STUDENT], 1, None, [STUDENT])
     for recommendation in made[0]:
         recommendation.to_dict()
     for is_question in (True, False):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
-    from alsim.evaluation import experiments, ope, statistics
+    from alsim.evaluation import experiments, fairness, ope, statistics
     from alsim.evaluation.comparison import Comparison, compare
     from alsim.evaluation.endings import Incidence, cumulative_incidence, restricted_mean_time
     from alsim.evaluation.estimates import PairedDifference, Statistic
@@ -51,6 +51,7 @@ __all__ = [
     "compare",
     "cumulative_incidence",
     "experiments",
+    "fairness",
     "holm",
     "iqm",
     "matrix",
@@ -67,4 +68,4 @@ __all__ = [
     "wilson",
 ]
 
-__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("experiments", "ope", "statistics"))
+__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("experiments", "fairness", "ope", "statistics"))

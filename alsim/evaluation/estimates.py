@@ -158,6 +158,14 @@ def normal_half_width(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
+def wilson_ends(share: float, n: float, z: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share of n trials, at z standard errors, see `wilson`; n need not be an integer."""
+    middle, half = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+    # Rounding may move an end beyond the share, where they are equal: at 0 and 1.
+    return 0.0 if share == 0 else max(0.0, low), 1.0 if share == 1 else min(1.0, high)
+
+
 def or_none(number: float) -> float | None:
     """Return a number as a JSON value: None for NaN."""
     return None if math.isnan(number) else number
@@ -180,4 +188,5 @@ __all__ = [
     "reduction",
     "t_interval",
     "unit_means",
+    "wilson_ends",
 ]

@@ -28,6 +28,7 @@ from alsim.evaluation.estimates import (
     normal_half_width,
     paired,
     reduction,
+    wilson_ends,
 )
 from alsim.evaluation.resampling import Groups, replicates, result_of
 from alsim.evaluation.runs import (
@@ -122,10 +123,15 @@ def holm(p: ArrayLike) -> Doubles:
     number of tests decides about the result.
     Source: Holm (1979), Scandinavian Journal of Statistics 6, 65-70.
     """
-    given = read_probabilities(p)
-    order = np.argsort(given, kind="stable")
-    adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.arange(len(given), 0, -1) * given[order]))
+    return holm_steps(read_probabilities(p))
+
+
+def holm_steps(p: Doubles) -> Doubles:
+    """Return the p-values (..., M) of `holm` for p-values (..., M), each row by itself."""
+    order = np.argsort(p, axis=-1, kind="stable")
+    steps = np.arange(p.shape[-1], 0, -1) * np.take_along_axis(p, order, axis=-1)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(1.0, np.maximum.accumulate(steps, axis=-1)), axis=-1)
     return adjusted
 
 
@@ -147,11 +153,7 @@ def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> Statistic:
     trials = read_count(n, "n", 1, 2**53, "pass the number of trials")
     events = read_count(k, "k", 0, trials, f"pass the number of events among the {trials} trials")
     z, s = normal_half_width(read_confidence(confidence)), events / trials
-    middle, half = s + z**2 / (2 * trials), z * math.sqrt(s * (1 - s) / trials + z**2 / (4 * trials**2))
-    ends = (middle - half) / (1 + z**2 / trials), (middle + half) / (1 + z**2 / trials)
-    # Rounding may move an end beyond the share, where they are equal: at 0 and 1.
-    ci = (0.0 if events == 0 else max(0.0, ends[0]), 1.0 if events == trials else min(1.0, ends[1]))
-    return Statistic(s, math.sqrt(s * (1 - s) / trials) if trials > 1 else math.nan, ci, trials)
+    return Statistic(s, math.sqrt(s * (1 - s) / trials) if trials > 1 else math.nan, wilson_ends(s, trials, z), trials)
 
 
 def bootstrap(

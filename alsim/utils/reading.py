@@ -39,6 +39,8 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 """Kinds of files that are refused, and their descriptions."""
 FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"))
 """O_NONBLOCK: if a named pipe replaces the file between the check and the opening, opening it does not block."""
+APPENDED = FLAGS | os.O_RDWR | os.O_CREAT
+"""Flags of a file that is read and extended."""
 
 
 class RefusedFile(OSError):
@@ -66,10 +68,29 @@ def open_file(path: str | Path, *, inside: str | Path | None = None) -> io.Buffe
         _check_regular(os.stat(file))
         descriptor = os.open(file, FLAGS if inside is None else FLAGS | getattr(os, "O_NOFOLLOW", 0))
     except ValueError:  # a null byte, or half of a surrogate pair
-        raise RefusedFile("its path is invalid: it has a null byte or a character without encoding") from None
+        raise RefusedFile(_INVALID_PATH) from None
     try:
         _check_regular(os.fstat(descriptor))
         return io.BufferedReader(io.FileIO(descriptor, "rb"))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def open_appended(path: str | Path) -> io.BufferedRandom:
+    """Open a regular file for reading and writing, and return its binary stream; an absent file is created.
+
+    Raises OSError, see `open_file`. The file is not truncated, and neither opening nor reading it blocks.
+    """
+    try:
+        if os.path.lexists(path):
+            _check_regular(os.stat(path))
+        descriptor = os.open(path, APPENDED, 0o666)
+    except ValueError:
+        raise RefusedFile(_INVALID_PATH) from None
+    try:
+        _check_regular(os.fstat(descriptor))
+        return io.BufferedRandom(io.FileIO(descriptor, "r+b"))
     except BaseException:
         os.close(descriptor)
         raise
@@ -214,6 +235,7 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}..."
 
 
+_INVALID_PATH = "its path is invalid: it has a null byte or a character without encoding"
 _TOO_DEEP = f"it has more than {MAX_DEPTH} values within each other"
 
 

@@ -282,7 +282,7 @@ def test_damaged_and_foreign_directories_are_refused(log, tmp_path):
         (copied / "manifest.json").write_text(json.dumps(manifest))
         return copied
 
-    with pytest.raises(DatasetError, match=r"has log version 9; this version of alsim reads 1; export"):
+    with pytest.raises(DatasetError, match=r"has log version 9; this version of alsim reads 1 and 2; export"):
         load_log(damaged(lambda m: m.update(log_version=9)))
     with pytest.raises(DatasetError, match=r"is not a valid manifest: engine\.threshold"):
         load_log(damaged(lambda m: m["engine"].pop("threshold")))

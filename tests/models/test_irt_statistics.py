@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.optimize import minimize
 
 from alsim.models import ModelError, Responses, irt
-from alsim.models.irt.dif import _classes, common_odds_ratio
+from alsim.models.irt.dif import common_odds_ratio, ets_classes
 from alsim.models.irt.statistics import chi_squared_tail
 
 BERKELEY = np.array(
@@ -207,7 +207,7 @@ def test_ets_classes():
     delta = np.array([0.5, 1.2, 1.2, -2.0, 1.6, np.nan])
     chi2 = np.array([9.0, 3.0, 5.0, 20.0, 5.0, np.nan])
     se = np.array([0.1, 0.1, 0.1, 0.4, 0.5, np.nan])
-    assert _classes(delta, se, chi2).tolist() == ["A", "A", "B", "C", "B", ""]
+    assert ets_classes(delta, se, chi2).tolist() == ["A", "A", "B", "C", "B", ""]
 
 
 @pytest.mark.parametrize(

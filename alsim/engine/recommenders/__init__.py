@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alsim.engine.catalogue import Catalogue
 from alsim.engine.errors import EngineError
-from alsim.engine.recommenders.base import Counts, Interaction, Recommender, Situation
+from alsim.engine.recommenders.base import EXPERIMENT, Counts, Group, Interaction, Recommender, Situation
 from alsim.errors import AlsimError, did_you_mean
 from alsim.types import describe
 from alsim.utils.plugins import import_object
+
+if TYPE_CHECKING:
+    from alsim.assignment import Experiment
 
 PRESETS = {
     "guide": "alsim.engine.recommenders.guide:Guide",
@@ -23,15 +27,20 @@ PREFIX = "policy:"
 """Begin of the name of a policy of `alsim.policies`."""
 
 
-def make_recommender(policy: Any, catalogue: Catalogue) -> Recommender:
+def make_recommender(
+    policy: Any, catalogue: Catalogue, experiments: Mapping[str, Experiment] | None = None
+) -> Recommender:
     """Return a recommender for a catalogue.
 
-    policy  name of a preset, which numbers may follow, as in "thompson:8"; "policy:NAME", where NAME is any name of
-            `alsim.policies.make_policy`; NAME alone, if it is registered and no preset; "module:Class"; or a class or
-            an object: a Recommender, or a policy
+    policy       name of a preset, which numbers may follow, as in "thompson:8"; "policy:NAME", where NAME is any name
+                 of `alsim.policies.make_policy`; NAME alone, if it is registered and no preset; "experiment:NAME";
+                 "module:Class"; or a class or an object: a Recommender, or a policy
+    experiments  experiments by name
 
     Raises EngineError for anything else, and for a policy that an engine cannot use.
     """
+    if isinstance(policy, str) and policy.startswith(EXPERIMENT):
+        return _experiment(policy.removeprefix(EXPERIMENT), catalogue, experiments or {})
     if isinstance(policy, str):
         return _named(policy, catalogue)
     if isinstance(policy, type) and issubclass(policy, Recommender):
@@ -75,6 +84,16 @@ def _named(name: str, catalogue: Catalogue) -> Recommender:
     raise EngineError(f"there is no policy {name!r:.100} of the engine{cure}")
 
 
+def _experiment(name: str, catalogue: Catalogue, experiments: Mapping[str, Experiment]) -> Recommender:
+    """Return the recommender of an experiment. Raises EngineError."""
+    from alsim.engine.recommenders.experiment import ExperimentRecommender
+
+    if name not in experiments:
+        known = f"expected {', '.join(map(repr, experiments))}" if experiments else "define it in experiments"
+        raise EngineError(f"there is no experiment {name!r:.100}{did_you_mean(name, experiments) or f'; {known}'}")
+    return ExperimentRecommender(catalogue, experiments[name], make_recommender)
+
+
 def _preset(name: str, arguments: list[str], catalogue: Catalogue) -> Any:
     """Return a preset. Raises EngineError for arguments that it does not take."""
     module, _, class_name = PRESETS[name].partition(":")
@@ -99,4 +118,4 @@ def _of_policy(policy: Any, catalogue: Catalogue) -> Recommender:
     return PolicyRecommender(catalogue, policy)
 
 
-__all__ = ["PREFIX", "PRESETS", "Counts", "Interaction", "Recommender", "Situation", "make_recommender"]
+__all__ = ["PREFIX", "PRESETS", "Counts", "Group", "Interaction", "Recommender", "Situation", "make_recommender"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from alsim.engine.randomness import decision_words
 from alsim.engine.selection import Choice
 from alsim.types import Bools, Doubles, Ints, Keys, Longs, Words, safe_repr, short_repr
 
+EXPERIMENT = "experiment:"
+"""Begin of the name of an experiment as a policy."""
 Counts = tuple[tuple[str, int], ...]
 """Changes of the counters that all students share: pairs of name and addend."""
 
@@ -110,6 +112,26 @@ class Interaction(NamedTuple):
     """Mastery after, (K,)."""
     threshold: float
     """Mastery from which a skill counts as mastered."""
+    student: str = ""
+    """Name of the student."""
+    class_name: str = ""
+    """Name of the class of the student, "" if it is unknown."""
+
+
+@short_repr
+class Group(NamedTuple):
+    """Some students of a situation, for whom one recommender chooses."""
+
+    rows: Longs
+    """Numbers of the students in the situation, (m,)."""
+    situation: Situation
+    """Input of the recommender: these students."""
+    recommender: Recommender
+    """The recommender that chooses."""
+    experiment: str = ""
+    """Name of the experiment in which they take part, "" without one."""
+    arm: str = ""
+    """Name of their arm."""
 
 
 class Recommender(ABC):
@@ -117,7 +139,9 @@ class Recommender(ABC):
 
     name: str
     """Name in the log."""
-    observes: ClassVar[bool] = False
+    needs_class: bool = False
+    """Whether students need a class: `check_classes` is then called."""
+    observes: bool = False
     """Whether it awaits the effect of contents: `observe` is then called after each interaction."""
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -131,6 +155,13 @@ class Recommender(ABC):
     def members(self) -> Members:
         """Skills of each item that `reason` is about; by default those that it teaches."""
         return self.catalogue.taught
+
+    def groups(self, situation: Situation) -> list[Group]:
+        """Return groups of students, each with the recommender that chooses for them; here one group and itself."""
+        return [Group(np.arange(len(situation.students)), situation, self)]
+
+    def check_classes(self, students: Sequence[str], classes: Sequence[str]) -> None:  # noqa: B027  # most need none
+        """Raise EngineError for a student who needs a class and has none, "" in `classes`."""
 
     @abstractmethod
     def choose(self, situation: Situation, ranks: int) -> Choice:
@@ -183,4 +214,4 @@ class Recommender(ABC):
         return f"{self.name}:"
 
 
-__all__ = ["Counts", "Interaction", "Recommender", "Situation"]
+__all__ = ["EXPERIMENT", "Counts", "Group", "Interaction", "Recommender", "Situation"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Thompson(Recommender):
     Raises EngineError unless `within` is an integer from 1 to 1,000.
     """
 
-    observes: ClassVar[bool] = True
+    observes = True
 
     def __init__(self, catalogue: Catalogue, within: int = 5) -> None:
         super().__init__(catalogue)

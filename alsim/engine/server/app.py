@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from alsim._version import __version__
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import (
+    ClassConflict,
     DeletedStudent,
     EngineError,
     KeyConflict,
@@ -44,6 +45,7 @@ THREADS = 4
 STATUSES = {
     UnknownName: 404,
     UnknownStudent: 404,
+    ClassConflict: 409,
     DeletedStudent: 409,
     KeyConflict: 409,
     OutOfOrder: 409,

@@ -83,7 +83,7 @@ class Routes:
         name, body = decoded(student), await _body(request, RecommendRequest)
 
         def call() -> bytes:
-            made = self.engine.recommend(name, body.n, time=body.time)
+            made = self.engine.recommend(name, body.n, time=body.time, class_name=body.class_name)
             return encoded({"student": name, "recommendations": [found.to_dict() for found in made]})
 
         return _reply(await self._run(call))

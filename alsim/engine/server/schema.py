@@ -31,7 +31,7 @@ HEALTH, METRICS = "/health", "/metrics"
 ERRORS = {
     401: "The API key is missing or wrong.",
     404: "The student or the item is unknown.",
-    409: "The student was deleted, the time lies before the last event, or the key belongs to another request.",
+    409: "The student was deleted or is in another class, the time is too early, or the key is another request's.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8, or is compressed.",
     422: "The name, the key, a parameter or the body is invalid.",

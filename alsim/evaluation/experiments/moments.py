@@ -7,9 +7,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.types import Doubles
+from alsim.types import Doubles, short_repr
 
 
+@short_repr
 class Moments(NamedTuple):
     """Size, mean and variance of a sample; arrays (...,) for many samples."""
 

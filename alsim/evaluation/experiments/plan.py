@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from alsim.arguments import read_rules
 from alsim.bank.items import Bank
-from alsim.config import Config
+from alsim.config import Config, independent_unit
 from alsim.config.sections import Count, Section, Share, error_message
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.experiments.student_metrics import StudentMetric, read_student_metric
@@ -162,24 +162,26 @@ def _check(plan: ExperimentPlan, where: str) -> None:
         )
     if plan.students * plan.repetitions > LARGEST:
         raise AlsimError(f"{where}: students times repetitions must be at most {LARGEST:,}: use fewer repetitions")
-    if plan.unit == "class":
-        _check_classes(plan, where)
+    unit = independent_unit(plan.rules()[0].to_dict())
+    if unit.name == "class":
+        _check_classes(plan, unit.size, where)
+    elif plan.unit == "class":
+        raise AlsimError(
+            f"{where}: unit = 'class' needs effects of classes: add a table [config.classes] with size and mastery_std"
+        )
 
 
-def _check_classes(plan: ExperimentPlan, where: str) -> None:
-    """Raise AlsimError if classes cannot be assigned to arms."""
+def _check_classes(plan: ExperimentPlan, size: int, where: str) -> None:
+    """Raise AlsimError if students of a class would count as independent, and for incomplete classes."""
     if not plan.cluster_robust:
         raise AlsimError(
-            f"{where}: students of a class are not independent, so an experiment that assigns classes needs "
-            "cluster-robust errors: remove cluster_robust = false"
+            f"{where}: students of a class are not independent here, so the errors must be cluster-robust: remove "
+            "cluster_robust = false"
         )
-    classes = plan.rules()[0].classes
-    if classes is None:
-        raise AlsimError(f"{where}: unit = 'class' needs classes in the configuration: add a table [config.classes]")
-    if plan.students % classes.size:
+    if plan.students % size:
         raise AlsimError(
-            f"{where}: students must be a multiple of the class size, {classes.size}; got {plan.students}: use "
-            f"{-(-plan.students // classes.size) * classes.size}"
+            f"{where}: students must be a multiple of the class size, {size}; got {plan.students}: use "
+            f"{-(-plan.students // size) * size}"
         )
 
 

@@ -8,10 +8,17 @@ import numpy as np
 
 from alsim.assignment import Experiment
 from alsim.bank.items import Bank
-from alsim.config import Config, class_of
+from alsim.config import Config, class_of, independent_unit
 from alsim.errors import AlsimError
+from alsim.evaluation.experiments.batched import Sample
 from alsim.evaluation.experiments.plan import ExperimentPlan
-from alsim.evaluation.experiments.student_metrics import CENSORED, TO_LO, censored_share, student_values
+from alsim.evaluation.experiments.student_metrics import (
+    CENSORED,
+    TO_LO,
+    StudentMetric,
+    censored_share,
+    student_values,
+)
 from alsim.evaluation.outcomes import observation_of
 from alsim.policies import Policy, make_policy
 from alsim.policies.rounds import round_size_of
@@ -36,8 +43,9 @@ class World(NamedTuple):
 
     @property
     def class_size(self) -> int:
-        """Students per class; 0 without classes."""
-        return self.config.classes.size if self.config.classes is not None else 0
+        """Students per class; 0 if students are independent."""
+        unit = independent_unit(self.config.to_dict())
+        return unit.size if unit.name == "class" else 0
 
     @property
     def first_learner(self) -> int:
@@ -69,12 +77,40 @@ class Students(NamedTuple):
 
     arms: Longs
     """Arm of each student, (R, N)."""
-    units: Longs | None
-    """Class of each student, (R, N); None if students are independent."""
+    clusters: Longs | None
+    """Class of each student, (N,) from 0, the same in all experiments; None if students are independent."""
+    are_classes_assigned: bool
+    """Whether classes are assigned to arms, instead of students."""
     values: dict[str, Doubles]
     """(R, N) for each column of the plan, under the student's own arm."""
     control: dict[str, Doubles]
     """(R, N) for each column, under the policy of the control."""
+
+    def sample(self, metric: StudentMetric, covariate: str = "") -> Sample:
+        """Return the values of a metric, with a covariate unless its name is empty."""
+        return self._sample(self.values, metric, covariate)
+
+    def without_effect(self, metric: StudentMetric, covariate: str = "") -> Sample:
+        """Return the same students, all taught by the control, so that the arms do not differ."""
+        return self._sample(self.control, metric, covariate)
+
+    def _sample(self, values: dict[str, Doubles], metric: StudentMetric, covariate: str) -> Sample:
+        """Return some of the columns."""
+        return Sample(
+            arms=self.arms,
+            value=values[metric.numerator],
+            denominator=None if metric.denominator is None else values[metric.denominator],
+            covariate=values[covariate] if covariate else None,
+            clusters=self.clusters,
+        )
+
+    def sizes(self, num_arms: int) -> Longs:
+        """Return the number of assigned units of each arm, (R, K): students, or classes."""
+        if not self.are_classes_assigned or self.clusters is None:
+            assigned = self.arms
+        else:
+            assigned = self.arms[:, np.flatnonzero(np.diff(self.clusters, prepend=-1))]
+        return np.stack([(assigned == arm).sum(axis=1) for arm in range(num_arms)], axis=1)
 
 
 def read_world(plan: ExperimentPlan, num_threads: int) -> World:
@@ -125,7 +161,7 @@ def simulate(world: World, start: int, stop: int) -> Students:
     plan = world.plan
     number = np.arange(start * plan.students, stop * plan.students).reshape(stop - start, plan.students)
     learners = world.first_learner + number
-    arms, units = _assigned(world, learners)
+    arms = _assigned(world, learners)
     control = {name: column.reshape(arms.shape) for name, column in simulated(world, 0, learners.ravel()).items()}
     values = {name: column.copy() for name, column in control.items()}
     for arm in range(1, len(world.policies)):
@@ -133,7 +169,8 @@ def simulate(world: World, start: int, stop: int) -> Students:
         if own.any():
             for name, column in simulated(world, arm, learners[own]).items():
                 values[name][own] = column
-    return Students(arms, units, values, control)
+    clusters = class_of(np.arange(plan.students), world.class_size) if world.class_size else None
+    return Students(arms, clusters, plan.unit == "class", values, control)
 
 
 def simulated(world: World, arm: int, learners: Longs) -> dict[str, Doubles]:
@@ -150,15 +187,12 @@ def simulated(world: World, arm: int, learners: Longs) -> dict[str, Doubles]:
     return found
 
 
-def _assigned(world: World, learners: Longs) -> tuple[Longs, Longs | None]:
-    """Return the arm and the class of each learner, (R, N) each; classes None without effects of classes."""
-    size = world.class_size
+def _assigned(world: World, learners: Longs) -> Longs:
+    """Return the arm of each learner, (R, N)."""
     if world.plan.unit == "student":
-        arms = world.experiment.assign_many(learners.ravel().astype(str)).reshape(learners.shape)
-        return arms, class_of(learners, size) if size else None
-    classes = class_of(learners, size)
-    names, place = np.unique(classes, return_inverse=True)
-    return world.experiment.assign_many(names.astype(str))[place].reshape(learners.shape), classes
+        return np.asarray(world.experiment.assign_many(learners.ravel().astype(str)).reshape(learners.shape))
+    names, place = np.unique(class_of(learners, world.class_size), return_inverse=True)
+    return np.asarray(world.experiment.assign_many(names.astype(str))[place].reshape(learners.shape))
 
 
 __all__ = ["Students", "World", "check_censoring", "read_world", "simulate", "simulated"]

@@ -131,7 +131,7 @@ def mantel_haenszel(
     ratio, se, chi2 = np.array(results).T
     delta = DELTA * np.log(ratio)
     p = np.array([chi_squared_tail(x, 1) for x in chi2])
-    return MantelHaenszel(responses.items, ratio, se, delta, chi2, p, _classes(delta, -DELTA * se, chi2))
+    return MantelHaenszel(responses.items, ratio, se, delta, chi2, p, ets_classes(delta, -DELTA * se, chi2))
 
 
 def _groups(responses: Responses, group: ArrayLike, focal: object) -> Bools:
@@ -177,29 +177,34 @@ def _tables(correct: NDArray[np.int8], is_focal: Bools, strata: Longs, weight: D
     return np.bincount(cell, weight[answered], 4 * (int(strata.max()) + 1)).reshape(-1, 4).astype(np.float64)
 
 
-def common_odds_ratio(tables: Doubles, *, correction: bool) -> tuple[float, float, float]:
-    """Return the Mantel-Haenszel odds ratio, the standard error of its logarithm, and chi-squared.
+def common_odds_ratio(tables: Doubles, *, correction: bool) -> tuple[Doubles, Doubles, Doubles]:
+    """Return the Mantel-Haenszel odds ratio, the standard error of its logarithm, and chi-squared, (...) each.
 
-    tables      (strata, 4) counts A, B, C and D
+    tables      (..., strata, 4) counts A, B, C and D, see `mantel_haenszel`
     correction  whether to apply the continuity correction
 
     Returns NaN three times if the tables do not determine an odds ratio.
     """
-    a, b, c, d = tables[tables.sum(axis=1) > 1].T
-    t = a + b + c + d
+    total = tables.sum(axis=-1)
+    kept = total > 1
+    a, b, c, d = np.moveaxis(np.where(kept[..., None], tables, 0.0), -1, 0)
+    t = np.where(kept, total, 2.0)
     r, s = a * d / t, b * c / t
-    variance = ((a + b) * (c + d) * (a + c) * (b + d) / (t**2 * (t - 1))).sum()
-    if r.sum() == 0 or s.sum() == 0 or variance == 0:
-        return math.nan, math.nan, math.nan
-    difference = abs((a - (a + b) * (a + c) / t).sum())
-    chi2 = max(0.0, difference - (0.5 if correction else 0.0)) ** 2 / variance
+    sum_r, sum_s = r.sum(axis=-1), s.sum(axis=-1)
+    variance = ((a + b) * (c + d) * (a + c) * (b + d) / (t**2 * (t - 1))).sum(axis=-1)
+    difference = np.abs((a - (a + b) * (a + c) / t).sum(axis=-1))
     x, y = (a + d) / t, (b + c) / t
-    log_variance = (x * r).sum() / (2 * r.sum() ** 2) + (y * s).sum() / (2 * s.sum() ** 2)
-    log_variance += (x * s + y * r).sum() / (2 * r.sum() * s.sum())
-    return float(r.sum() / s.sum()), math.sqrt(log_variance), float(chi2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chi2 = np.maximum(0.0, difference - (0.5 if correction else 0.0)) ** 2 / variance
+        log_variance = (x * r).sum(axis=-1) / (2 * sum_r**2) + (y * s).sum(axis=-1) / (2 * sum_s**2)
+        log_variance += (x * s + y * r).sum(axis=-1) / (2 * sum_r * sum_s)
+        ratio, se = sum_r / sum_s, np.sqrt(log_variance)
+    undefined = (sum_r == 0) | (sum_s == 0) | (variance == 0)
+    ratio, se, chi2 = (np.where(undefined, np.nan, column)[()] for column in (ratio, se, chi2))
+    return ratio, se, chi2
 
 
-def _classes(delta: Doubles, se: Doubles, chi2: Doubles) -> NDArray[np.str_]:
+def ets_classes(delta: Doubles, se: Doubles, chi2: Doubles) -> NDArray[np.str_]:
     """Return the ETS classes (Zieky 1993) from delta, its standard error and chi-squared, each (I,)."""
     size = np.abs(delta)
     large = (size >= LARGE) & (size - CRITICAL_Z * se > MODERATE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,21 @@ def student_model(source: Fit | Mapping[str, Any], items: Any = None) -> BaseStu
     return made
 
 
+class Followed(NamedTuple):
+    """Results of a student model that has followed the S students of a log, with R responses and K skills."""
+
+    chance: Doubles
+    """Probability that each response is correct, given the student's earlier ones, (R,)."""
+    mastery: Doubles
+    """Mastery of each skill after the last response of each student, (S, K)."""
+
+
+def followed(model: StudentModel, log: Responses) -> Followed:
+    """Return the forecasts of a student model for a log, see `forecasts`, and the mastery at its end."""
+    mastery = np.empty((log.num_students, model.items.num_skills))
+    return Followed(_run(model, log, mastery), mastery)
+
+
 def forecasts(model: StudentModel, log: Responses) -> Doubles:
     """Return the probability (R,) that each response of a log is correct, given the student's earlier ones.
 
@@ -50,6 +65,11 @@ def forecasts(model: StudentModel, log: Responses) -> Doubles:
     For `student_model(fit, Items.of_log(log))`, the result is that of `fit.predict(log)`, up to rounding. Raises
     ModelError for unknown items, and ResponsesError for partial credit.
     """
+    return _run(model, log, None)
+
+
+def _run(model: StudentModel, log: Responses, mastery: Doubles | None) -> Doubles:
+    """Return the forecasts of a log, and write the mastery (S, K) at its end, unless it is None."""
     check_answers(log, "forecasts of a student model")
     items, lengths = model.items.codes(log), np.diff(log.start)
     longest_first = np.argsort(-lengths, kind="stable")
@@ -65,4 +85,6 @@ def forecasts(model: StudentModel, log: Responses) -> Doubles:
             place = first[:remaining] + t
             out[place] = model.chance(rows, items[place])
             model.update(rows, items[place], log.correct[place])
+        if mastery is not None:
+            mastery[block] = model.mastery(students)
     return out

@@ -1,0 +1,212 @@
+"""Printed results of `alsim fairness`: rates and gaps within 80 columns, and a verdict in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from alsim.cli.comparison_text import print_blocks, statistics_column
+from alsim.cli.output import counted, fixed_point, print_facts, print_sentence, print_table, shortened
+from alsim.evaluation.fairness import Fairness, Gap, GroupMetrics
+from alsim.evaluation.fairness.items import DIF
+
+MARK = "*"
+MOST_ITEMS = 10
+"""Largest number of printed items."""
+NAME = 18
+"""Columns to which names of groups and items are shortened."""
+TITLES = {
+    "policy": "Results of the policy, per episode",
+    "mastery": "Estimated and true mastery of outcomes at the end of episodes",
+    "decisions": "Decisions",
+    "forecasts": "Forecasts",
+}
+LABELS = {
+    ("policy", "return"): "return",
+    ("policy", "learning"): "mastery gained, LOs",
+    ("policy", "final_mastery"): "final mastery",
+    ("policy", "gave_up"): "gave up, share",
+    ("policy", "interactions"): "interactions",
+    ("policy", "accuracy"): "accuracy, share",
+    ("policy", "time_on_task"): "time on task, min",
+    ("mastery", "bias"): "estimate - truth",
+    ("mastery", "declared"): "declared, share",
+    ("mastery", "true"): "mastered, share",
+    ("mastery", "tpr"): "declared if mastered",
+    ("mastery", "fpr"): "declared if not",
+    ("decisions", "selection_rate"): "selected, share",
+    ("decisions", "tpr"): "selected if 1",
+    ("decisions", "fpr"): "selected if 0",
+    ("decisions", "accuracy"): "accuracy, share",
+    ("forecasts", "bias"): "forecast - outcome",
+    ("forecasts", "brier"): "Brier score",
+}
+"""Printed names of the metrics."""
+RECALIBRATED = (
+    ("mastery", "bias"),
+    ("mastery", "tpr"),
+    ("mastery", "fpr"),
+    ("forecasts", "bias"),
+    ("forecasts", "brier"),
+)
+"""Metrics whose gaps are printed before and after recalibration."""
+AFTER = ("", " after recalibration", " after recalibration by group")
+
+
+def print_fairness(found: Fairness, confidence: float) -> str:
+    """Print an evaluation of fairness; return its verdict."""
+    print_facts([(f"group {shortened(g, NAME)}", counted(found.members[g], found.unit)) for g in found.groups])
+    for section, title in TITLES.items():
+        if section in found.sections:
+            _print_section(section, title, found.sections[section], confidence)
+    _print_recalibration(found, confidence)
+    for tests in found.items:
+        _print_items(tests)
+    for note in found.notes:
+        print_sentence(f"note: {note}")
+    print()
+    print_sentence(
+        f"{MARK} significant at {100 * (1 - confidence):.3g} %, Holm's correction within each table. ± reaches the "
+        f"farther end of the {100 * confidence:g} % interval. Gap: highest - lowest group."
+    )
+    print()
+    verdict = verdict_of(found, confidence)
+    print_sentence(verdict)
+    return verdict
+
+
+def label(section: str, metric: str) -> str:
+    """Return the printed name of a metric."""
+    return LABELS.get((section, metric), metric)
+
+
+def _print_section(section: str, title: str, metrics: GroupMetrics, confidence: float) -> None:
+    """Print the rates of the groups, and the gaps."""
+    print(f"\n{title}:")
+    rows = [_rates_row(label(section, name), metrics, name) for name in metrics.gaps]
+    print_blocks(["", *(shortened(group, NAME) for group in metrics.groups)], rows)
+    print()
+    headings = ("", "", "gap", f"{100 * confidence:g} % interval", "p", "highest")
+    table = [_gap_row(label(section, name), gap) for name, gap in metrics.gaps.items()]
+    print_table(headings, table, texts=("", "highest"))
+
+
+def _rates_row(heading: str, metrics: GroupMetrics, name: str) -> list[str]:
+    """Return the rates of the groups as text."""
+    return statistics_column(heading, [found.to_dict() for found in metrics.by_group[name].values()])
+
+
+def _gap_row(heading: str, gap: Gap) -> tuple[str, ...]:
+    """Return a gap as text; that of a metric that is not tested has no p."""
+    return (MARK if gap.flagged else "", heading, *gap_cells(gap), shortened(gap.highest or "-", NAME))
+
+
+def gap_cells(gap: Gap) -> tuple[str, str, str]:
+    """Return difference, interval and adjusted p as text."""
+    places = 3 if abs(gap.difference) < 10 else 1
+    interval = "-" if math.isnan(gap.ci[0]) else " to ".join(fixed_point(end, places) for end in gap.ci)
+    return fixed_point(gap.difference, places), interval, p_text(gap.p_adjusted)
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as text."""
+    return "-" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _print_recalibration(found: Fairness, confidence: float) -> None:
+    """Print gaps before and after recalibration."""
+    rows = []
+    for section, metric in RECALIBRATED:
+        versions = [found.sections[section + after] for after in AFTER if section + after in found.sections]
+        if len(versions) == len(AFTER):
+            cells = (_marked(one.gaps[metric]) for one in versions)
+            rows.append((f"{section}: {label(section, metric)}", *cells))
+    if rows:
+        print("\nGaps before and after recalibration (Platt scaling on held-out learners):")
+        print_table(("", "before", "one map", "map by group"), rows)
+
+
+def _marked(gap: Gap) -> str:
+    """Return a gap as text, with a mark if it is significant."""
+    return fixed_point(gap.difference, 3) + (MARK if gap.flagged else " ")
+
+
+def _print_items(tests: DIF) -> None:
+    """Print the items with the smallest p-values."""
+    rows = [row for row in tests.table() if row["p"] is not None]
+    print(f"\nItems that differ for {shortened(tests.focal, NAME)} at equal scores (Mantel-Haenszel):")
+    if not rows:
+        print_sentence("No item has enough answers of both groups.")
+        return
+    rows.sort(key=lambda row: row["p"])
+    shown = [
+        (
+            MARK if row["flagged"] else "",
+            shortened(row["item"], NAME),
+            f"{row['answers']:,}",
+            fixed_point(row["odds_ratio"], 2),
+            fixed_point(row["delta"], 2),
+            p_text(row["p_adjusted"]),
+            row["class"],
+        )
+        for row in rows[:MOST_ITEMS]
+    ]
+    print_table(("", "item", "answers", "odds ratio", "delta, ETS", "p", "class"), shown, texts=("", "item", "class"))
+    if len(rows) > MOST_ITEMS:
+        print(f"… and {len(rows) - MOST_ITEMS:,} more; --json FILE writes all")
+
+
+# ── the verdict ──────────────────────────────────────────────────────────────────────────────────
+
+
+def verdict_of(found: Fairness, confidence: float) -> str:
+    """Return a sentence: who is underestimated, which gaps are significant, and which items are flagged."""
+    parts = [*_misjudged(found), _gaps(found, confidence), *_items(found.items)]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _misjudged(found: Fairness) -> Iterator[str]:
+    """Yield how far the mastery of the most and the least favoured group is from the truth."""
+    if "mastery" not in found.sections:
+        return
+    metrics = found.sections["mastery"]
+    gap, bias = metrics.gaps["bias"], metrics.by_group["bias"]
+    if not gap.highest:
+        return
+    texts = [
+        f"{'under' if bias[group].mean < 0 else 'over'}estimates the mastery of {shortened(group, NAME)} by "
+        f"{fixed_point(abs(bias[group].mean), 3)}"
+        for group in (gap.lowest, gap.highest)
+    ]
+    yield f"the model {' and '.join(texts)} on average"
+
+
+def _gaps(found: Fairness, confidence: float) -> str:
+    """Return the part about significant gaps of what is judged, before recalibration."""
+    level = f"{100 * (1 - confidence):.3g} %"
+    names = [
+        f"{label(section, name)} ({fixed_point(metrics.gaps[name].difference, 3)})"
+        for section, metrics in found.sections.items()
+        if section in TITLES
+        for name in metrics.flags
+    ]
+    tested = [1 for section in found.sections if section in TITLES]
+    if not tested:
+        return "there are no predictions to compare"
+    if not names:
+        return f"no gap between the groups is significant at {level}"
+    return f"the gaps that are significant at {level} are {', '.join(names)}"
+
+
+def _items(items: Sequence[DIF]) -> Iterator[str]:
+    """Yield the part about flagged items."""
+    if not items:
+        return
+    flagged = sorted({name for tests in items for name in tests.flags})
+    tested = max(sum(not math.isnan(p) for p in tests.p) for tests in items)
+    names = f" ({', '.join(shortened(name, NAME) for name in flagged[:3])}{', …' if len(flagged) > 3 else ''})"
+    yield f"{len(flagged)} of {counted(tested, 'tested item')} are flagged for DIF{names if flagged else ''}"
+
+
+__all__ = ["gap_cells", "label", "print_fairness", "verdict_of"]
