@@ -236,7 +236,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: intraclass_correlation([1, 2, 3], [1, 2, 3]), "clusters must be at least 2, .* got 3 of 3 values"),
     (lambda: intraclass_correlation([1, 2, 3], [1, 2]), "clusters must have one label per value, 3"),
     (lambda: intraclass_correlation([1, 1, 1], [1, 1, 2]), "values must vary"),
-    (lambda: intraclass_correlation([1, math.nan, 1], [1, 1, 2]), "values must be numbers; got nan"),
+    (lambda: intraclass_correlation([1, math.nan, 1], [1, 1, 2]), "values must be finite numbers; got nan"),
 ]
 
 
