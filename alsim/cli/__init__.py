@@ -4,6 +4,7 @@ The exit status is 0 on success, 1 if a check failed, and 2 for invalid input, w
 """
 
 from alsim.cli import (  # noqa: F401  # registers the commands
+    abtest,
     audit,
     banks,
     cat,
@@ -20,6 +21,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     fitting,
     matrix,
     ope,
+    rehearse,
     scoring,
     settings,
     show,

@@ -183,8 +183,8 @@ def ope(
 
 def certifiable(logs: Sequence[Path], target: str | None) -> Dataset:
     """Return the only log, a dataset of simulated learners. Raises AlsimError for others."""
+    from alsim.datasets.sources import opened
     from alsim.datasets.store import Dataset
-    from alsim.evaluation.ope.sources import opened
 
     sources = [opened(log) for log in logs]
     if len(sources) != 1 or not isinstance(sources[0], Dataset) or target is None:

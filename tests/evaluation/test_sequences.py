@@ -10,7 +10,13 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from alsim.errors import AlsimError
-from alsim.evaluation.experiments import bernoulli_interval, bounded_difference, confidence_sequence, planned_interval
+from alsim.evaluation.experiments import (
+    bernoulli_interval,
+    betting,
+    bounded_difference,
+    confidence_sequence,
+    planned_interval,
+)
 from alsim.evaluation.experiments.betting import GRID, log_growth
 from alsim.evaluation.experiments.mixture import log_mixture, mixture_bound, mixture_scale
 from alsim.evaluation.experiments.predictable import variance_bets
@@ -159,6 +165,24 @@ def test_limits_by_betting_are_exact_up_to_the_grid():
                 excluded = np.cumsum(log_growth(y[:n], bets[:n], m)).max() >= NEEDED
                 low, high = (m, high) if excluded else (low, m)
             assert low - 1 / GRID - 1e-9 <= ends[n - 1] <= low + 1e-9
+
+
+def test_blocks_of_values_change_no_limit(monkeypatch):
+    for x in (bits(400), np.full(3000, 0.50005)):
+        whole = confidence_sequence(x, "betting")
+        with monkeypatch.context() as patch:
+            patch.setattr(betting, "ENTRIES", 1)
+            parts = confidence_sequence(x, "betting")
+        assert np.array_equal(parts.lower, whole.lower) and np.array_equal(parts.upper, whole.upper)
+    # 100,000 equal values between two candidates exclude all candidates, and not the values.
+    found = confidence_sequence(np.full(100_000, 0.50005), "betting")
+    assert found.at(100_000) == (0.5, 0.5001)
+
+
+def test_limits_meet_in_blocks_if_the_mean_changes(monkeypatch):
+    monkeypatch.setattr(betting, "ENTRIES", 1)
+    found = confidence_sequence(np.repeat([0.2, 0.8], 500), "betting")
+    assert found.lower[-1] >= found.upper[-1]
 
 
 @pytest.mark.parametrize("method", BOUNDED)

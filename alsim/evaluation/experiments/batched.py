@@ -52,7 +52,7 @@ class Compared(NamedTuple):
 def compared(sample: Sample, treatment: int) -> Compared:
     """Return the means of the control (arm 0) and of a treatment.
 
-    Ratios are linearised, and covariates subtracted with the slope that the arms have in common.
+    Ratios are linearised, and a covariate is subtracted as in `alsim.evaluation.experiments.cuped`.
     """
     masks = sample.arms == 0, sample.arms == treatment
     values = adjusted(linearised(sample, masks), sample.covariate, masks)
@@ -85,22 +85,18 @@ def linearised(sample: Sample, masks: tuple[Bools, Bools]) -> Doubles:
 
 
 def adjusted(values: Doubles, covariate: Doubles | None, masks: tuple[Bools, Bools]) -> Doubles:
-    """Return values (R, n) minus the part that a covariate explains, with the slope within both arms together (CUPED).
+    """Return values (R, n) minus the part that a covariate explains, with the slope of both arms together.
 
-    Source: Deng, Xu, Kohavi & Walker (2013), WSDM.
+    See `alsim.evaluation.experiments.cuped`. Source: Deng, Xu, Kohavi & Walker (2013), WSDM.
     """
     if covariate is None:
         return values
-    products, squares = np.zeros((2, len(values), 1))
-    for mask in masks:
-        count = np.maximum(mask.sum(axis=1, keepdims=True), 1)
-        y, z = (np.where(mask, a - (a * mask).sum(axis=1, keepdims=True) / count, 0.0) for a in (values, covariate))
-        products += (y * z).sum(axis=1, keepdims=True)
-        squares += (z * z).sum(axis=1, keepdims=True)
-    slope = np.divide(products, squares, out=np.zeros_like(squares), where=squares > 0)
     both = masks[0] | masks[1]
-    center = (covariate * both).sum(axis=1, keepdims=True) / np.maximum(both.sum(axis=1, keepdims=True), 1)
-    return np.asarray(values - slope * (covariate - center))
+    count = np.maximum(both.sum(axis=1, keepdims=True), 1)
+    y, z = (np.where(both, x - (x * both).sum(axis=1, keepdims=True) / count, 0.0) for x in (values, covariate))
+    squares = (z * z).sum(axis=1, keepdims=True)
+    slope = np.divide((y * z).sum(axis=1, keepdims=True), squares, out=np.zeros_like(squares), where=squares > 0)
+    return np.asarray(values - slope * z)
 
 
 def masked_moments(values: Doubles, mask: Bools) -> Moments:

@@ -57,7 +57,7 @@ class ConfidenceSequence:
 
     def excludes(self, value: float) -> int | None:
         """Return the number of values after which an interval first excludes a value; None if none does."""
-        number = read_number(value, "value", "pass a possible mean, such as that of the other arm")
+        number = read_number(value, "value", "pass a possible mean, such as 0.5")
         outside = (number < self.lower) | (number > self.upper)
         return int(outside.argmax()) + 1 if outside.any() else None
 
@@ -84,7 +84,7 @@ def confidence_sequence(
         P(lower_t <= mean <= upper_t for all t >= 1) >= confidence
 
     So an experiment may be watched and stopped at any time. A fixed-horizon interval that is watched like this excludes
-    the true mean far too often.
+    the true mean far too often. The probability is approximate for the method "asymptotic".
 
     x           (n,) independent values with a common mean, in order of arrival, n >= 1
     method      "betting", "empirical-bernstein" and "hoeffding": values in a stated range; limits never widen.
@@ -92,7 +92,7 @@ def confidence_sequence(
                 stated scale. "asymptotic": any values with a variance, for large n
     confidence  probability that all intervals contain the mean, in (0, 1)
     low, high   range that values cannot leave, stated before the data are seen; by default 0 and 1
-    sd          of "normal-mixture": standard deviation, or sub-Gaussian scale, of a value, > 0
+    sd          of "normal-mixture": standard deviation of normal values, or sub-Gaussian scale of a value, > 0
     tuned_for   of "normal-mixture", "asymptotic", "beta-binomial": number of values at which the interval is nearly the
                 tightest, stated before the data are seen; by default 1000
     first       of "asymptotic": number of values before the first interval, at least 2; by default 20

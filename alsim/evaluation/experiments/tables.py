@@ -99,10 +99,9 @@ def _chosen(wanted: dict[str, str], names: Sequence[str], source: str) -> list[s
     """Return the columns to read. Raises AlsimError for a column that the table does not have."""
     for role, column in wanted.items():
         if column not in names:
-            raise AlsimError(
-                f"{source}: there is no column {column!r:.60} for the {role}{did_you_mean(column, names)}; the columns "
-                f"are {', '.join(map(repr, names[:12]))}{' and more' if len(names) > 12 else ''}"
-            )
+            shown = f"{', '.join(map(repr, names[:12]))}{' and more' if len(names) > 12 else ''}"
+            cure = did_you_mean(column, names) or f"; the columns are {shown}"
+            raise AlsimError(f"{source}: there is no column {column!r:.60} for the {role}{cure}")
     return list(dict.fromkeys(wanted.values()))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alsim.datasets.engine_export import read_kind
-from alsim.datasets.engine_log import EngineLog, load_log
-from alsim.datasets.store import Dataset, load_dataset
+from alsim.datasets.engine_log import EngineLog
+from alsim.datasets.sources import opened
+from alsim.datasets.store import Dataset
 from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.ope.engine_logs import EngineEpisodes
@@ -115,18 +115,6 @@ def read_episodes(
     return SimulatedLog(source, make_policy(target), action_mask)
 
 
-def opened(log: Any) -> Any:
-    """Return the dataset or the log of an engine in a directory, and others as they are."""
-    if not isinstance(log, str | Path):
-        return log
-    path = Path(log)
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise AlsimError(f"there is no log {path}: pass a directory of a dataset or of a log of an engine, or a table")
-    return load_dataset(path) if read_kind(path) is None else load_log(path)
-
-
 def _check_together(sources: Sequence[Any]) -> None:
     """Raise AlsimError unless logs can be one: of one kind, with the same observations, and all different."""
     kinds = {type(source).__name__ for source in sources}
@@ -162,4 +150,4 @@ def _check_options(
         raise InputTypeError(f"columns has {unknown[0]!r}; of {source!r}, {has}: leave it out")
 
 
-__all__ = ["evaluate", "opened", "read_episodes"]
+__all__ = ["evaluate", "read_episodes"]

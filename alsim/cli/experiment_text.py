@@ -1,0 +1,256 @@
+"""Printed results of A/B tests and of their rehearsals, within 80 columns."""
+
+from __future__ import annotations
+
+import math
+
+from alsim.cli.output import counted, decimals, fixed_point, print_facts, print_sentence, print_table, shortened
+from alsim.evaluation.experiments.abtest import AbTest, Comparison
+from alsim.evaluation.experiments.rehearsal_report import MISMATCH, Rehearsal
+
+WIDTH = 30
+"""Columns to which names of metrics are shortened."""
+MOST_DECIMALS = 6
+
+
+# ── A/B tests ────────────────────────────────────────────────────────────────────────────────────
+
+
+def print_abtest(found: AbTest) -> str:
+    """Print the results of an A/B test; return its verdict."""
+    level = f"{100 * found.confidence:g} %"
+    print_facts(_facts(found))
+    kind = "sequence" if found.method == "sequential" else "interval"
+    several = len(found.data.names) > 2
+    headings = (
+        "metric",
+        *(("arm",) if several else ()),
+        "control",
+        "difference",
+        f"{level} {kind}",
+        "lift",
+        "p",
+        "adj. p",
+    )
+    print()
+    print_table(headings, [_row(one, several) for one in found.comparisons], texts=("metric", "arm"))
+    print_sentence(_legend(found))
+    if found.guardrails:
+        print()
+        rows = [
+            (
+                shortened(rail.metric, WIDTH),
+                rail.arm,
+                f"{rail.tolerated:+g}",
+                _number(rail.change, rail.limits),
+                _limits(rail.limits),
+                rail.state,
+            )
+            for rail in found.guardrails
+        ]
+        print_table(
+            ("guardrail", "arm", "tolerated", "change", f"{level} {kind}", "state"), rows, texts=("guardrail", "arm")
+        )
+    for warning in _warnings(found):
+        print()
+        print_sentence(f"Warning: {warning}.")
+    print()
+    verdict = abtest_verdict(found)
+    print_sentence(verdict)
+    return verdict
+
+
+def _facts(found: AbTest) -> list[tuple[str, str]]:
+    """Return labels and texts about the data."""
+    data, sizes = found.data, found.data.sizes.tolist()
+    arms = ", ".join(f"{name} {size:,}" for name, size in zip(data.names, sizes, strict=True))
+    unit = "student" if data.clusters is None else "class"
+    kind = (
+        "confidence sequence, valid at every look"
+        if found.method == "sequential"
+        else "fixed horizon, valid at one look"
+    )
+    return [
+        ("experiment", data.source),
+        ("students", f"{sum(sizes):,}: {arms}"),
+        ("independent unit", unit),
+        ("test", kind),
+        ("sizes of the arms", f"p = {_p(found.srm_p)} for the expected shares"),
+    ]
+
+
+def _row(one: Comparison, several: bool) -> tuple[str, ...]:
+    """Return the row of a comparison."""
+    lift = "-" if one.lift is None or one.lift.control_near_zero else f"{100 * one.lift.lift:+.1f} %"
+    return (
+        shortened(one.metric, WIDTH),
+        *((one.arm,) if several else ()),
+        _number(one.difference.control.mean, one.difference.ci),
+        _number(one.difference.difference, one.difference.ci),
+        _limits(one.limits),
+        lift,
+        _p(one.p),
+        _p(one.p_adjusted),
+    )
+
+
+def _legend(found: AbTest) -> str:
+    """Return the legend of the table."""
+    text = "difference: treatment - control. lift: difference / control."
+    text += f" adj. p: Holm's correction for {counted(len(found.comparisons), 'test')}."
+    reductions = [one.variance_reduction for one in found.comparisons if one.variance_reduction is not None]
+    if reductions:
+        text += f" The covariate saves as much as {max(reductions):.2g} times the students would."
+    return text
+
+
+def _warnings(found: AbTest) -> list[str]:
+    """Return the warnings about the data."""
+    warnings = []
+    if found.srm_p < MISMATCH:
+        warnings.append(
+            "the sizes of the arms do not agree with the expected shares, so students were lost or assigned wrongly, "
+            "and no difference can be trusted"
+        )
+    clusters = found.data.clusters
+    if clusters is not None:
+        least = min(len(set(clusters[found.data.arms == k].tolist())) for k in range(len(found.data.names)))
+        if least < 20:
+            warnings.append(
+                f"an arm has {least} classes, and with fewer than about 20 the cluster-robust errors are too small"
+            )
+    return warnings
+
+
+def abtest_verdict(found: AbTest) -> str:
+    """Return one sentence: which effects were found, and which guardrails are broken."""
+    alpha = 1 - found.confidence
+    effects = [
+        f"{one.metric} {'higher' if one.difference.difference > 0 else 'lower'} in {one.arm}"
+        for one in found.comparisons
+        if one.p_adjusted < alpha
+    ]
+    broken = [f"{rail.metric} in {rail.arm}" for rail in found.guardrails if rail.state == "broken"]
+    text = f"Found: {', '.join(effects)}" if effects else "No difference was found"
+    if found.srm_p < MISMATCH:
+        text += ", but the sizes of the arms do not agree with the expected shares"
+    if broken:
+        text += f"; broken guardrails: {', '.join(broken)}"
+    return f"{text}."
+
+
+# ── rehearsals ───────────────────────────────────────────────────────────────────────────────────
+
+
+def print_rehearsal(found: Rehearsal) -> str:
+    """Print the results of a rehearsal; return its verdict."""
+    plan = found.plan
+    arms = ", ".join(f"{name} ({arm.policy}, {100 * arm.share:g} %)" for name, arm in plan.arms.items())
+    looks = f"{counted(len(found.ends), 'look')}" if plan.method == "sequential" else "one look, at the end"
+    primary, effect = found.primary, found.effect
+    places = max(2, decimals(effect.se) if effect.se else 3)
+    print_facts(
+        [
+            ("experiment", f"{plan.name}, {plan.students:,} students, assigned by {plan.unit}"),
+            ("arms", arms),
+            ("rehearsals", f"{plan.repetitions:,} with other simulated students, {plan.dynamics} dynamics"),
+            ("metric", plan.tested[0].name),
+            ("test", f"{plan.method}, {looks}, {100 * plan.confidence:g} %"),
+            ("true effect", f"{effect.mean:+.{places}f} ({100 * float(primary.lift[0].mean()):+.2g} % of the control)"),
+            ("minimum effect", f"{found.minimum_effect:.{places}f}, found with a power of {100 * plan.power:g} %"),
+            ("decision", _decision(found)),
+        ]
+    )
+    shares = {
+        "power": (found.power, "the effect is found"),
+        "false alarms": (found.false_alarms, "an effect is found where there is none"),
+        "false alarms, naive": (
+            found.false_alarms_naive,
+            f"the same, by a fixed test at each of {len(found.ends)} looks",
+        ),
+        "coverage": (found.coverage, "the interval contains the true effect"),
+    }
+    if plan.unit == "class":
+        shares["false alarms, no clusters"] = (
+            found.false_alarms_unclustered,
+            "the same, with errors that ignore classes",
+        )
+    print()
+    rows = [
+        (name, f"{100 * one.mean:.1f} %", f"{100 * one.ci[0]:.1f} to {100 * one.ci[1]:.1f} %", meaning)
+        for name, (one, meaning) in shares.items()
+    ]
+    print_table(
+        ("share of rehearsals", "", "95 % interval", "in which"),
+        rows,
+        texts=("share of rehearsals", "in which"),
+        wrapped="in which",
+    )
+    if plan.guardrails:
+        print()
+        rails = [
+            (
+                name,
+                f"{rail['tolerated']:+g}",
+                f"{rail['change']:+.3g}",
+                f"{100 * rail['found_kept']:.0f} %",
+                f"{100 * rail['found_broken']:.0f} %",
+            )
+            for name, rail in found.guardrails().items()
+        ]
+        print_table(("guardrail", "tolerated", "true change", "found kept", "found broken"), rails)
+    for name, share in found.censored.items():
+        print_sentence(f"{name} is censored for {100 * share:.0f} % of the students under the control.")
+    print()
+    verdict = rehearsal_verdict(found)
+    print_sentence(verdict)
+    return verdict
+
+
+def _decision(found: Rehearsal) -> str:
+    """Return when an effect is found."""
+    time = found.decision_time
+    if found.plan.method == "fixed":
+        return f"after {found.plan.students:,} students"
+    return "not within the plan in half of the rehearsals" if time is None else f"after {time:,.0f} students (median)"
+
+
+def rehearsal_verdict(found: Rehearsal) -> str:
+    """Return one sentence: whether the plan has its power, and whether its false alarms keep their level."""
+    plan, power, alarms = found.plan, found.power, found.false_alarms
+    enough = power.mean >= plan.power
+    text = f"The plan finds the effect in {100 * power.mean:.0f} % of the rehearsals"
+    text += f", {'as' if enough else 'and not in'} {'planned' if enough else f'{100 * plan.power:g} % as planned'}"
+    nominal = 1 - plan.confidence
+    level = "within" if alarms.ci[0] <= nominal else "above"
+    return f"{text}; its false alarms, {100 * alarms.mean:.1f} %, are {level} the level of {100 * nominal:g} %."
+
+
+# ── numbers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _number(value: float, limits: tuple[float, float]) -> str:
+    """Return a number with the decimals that its interval carries."""
+    return fixed_point(value, _places(limits))
+
+
+def _limits(limits: tuple[float, float]) -> str:
+    """Return an interval as text; "-" if a limit is infinite."""
+    if not all(map(math.isfinite, limits)):
+        return "-"
+    places = _places(limits)
+    return f"{fixed_point(limits[0], places)} to {fixed_point(limits[1], places)}"
+
+
+def _places(limits: tuple[float, float]) -> int:
+    """Return the decimals that an interval carries."""
+    half = (limits[1] - limits[0]) / 4
+    return min(MOST_DECIMALS, decimals(half)) if math.isfinite(half) and half > 0 else 3
+
+
+def _p(p: float) -> str:
+    """Return a p-value as text."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+__all__ = ["abtest_verdict", "print_abtest", "print_rehearsal", "rehearsal_verdict"]
