@@ -156,7 +156,7 @@ def statistics() -> list[Any]:
 
 
 def experiments() -> list[Any]:
-    found, (c, t) = alsim.evaluation.experiments, np.random.default_rng(0).normal(1, 1, (2, 40))
+    found, (c, t) = alsim.evaluation.experiments, np.random.default_rng(0).random((2, 40))
     times, events = np.arange(40), np.arange(40) % 2
     difference = found.compare_means(c, t)
     return [

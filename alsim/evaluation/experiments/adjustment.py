@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError
 from alsim.evaluation.estimates import CONFIDENCE
-from alsim.evaluation.experiments.covariates import JointMoments, adjusted_tests, pooled_theta
+from alsim.evaluation.experiments.covariates import JointMoments, adjusted_tests, pooled_theta, predictions
 from alsim.evaluation.experiments.designs import Design
 from alsim.evaluation.experiments.means import sizes_of
 from alsim.evaluation.experiments.results import MeanDifference, RelativeLift, difference_result, lift_result
@@ -76,8 +76,7 @@ def cuped(
     design, level = Design.read(values, strata, clusters), read_confidence(confidence)
     joint = [JointMoments.of(y, x) for y, x in zip(values, before, strict=True)]
     theta = pooled_theta(joint[0], joint[1])
-    center = np.concatenate(before).mean(axis=0)
-    predicted = [(x - center) @ theta for x in before]
+    predicted = predictions(theta, before)
     plain, after = design.means(*values), values[1] - predicted[1]
     base = float(plain.control)
     r = float(plain.treatment) / base if base else 1.0
@@ -92,7 +91,7 @@ def cuped(
     )
 
 
-def _read_before(control: ArrayLike, treatment: ArrayLike, values: tuple[Doubles, Doubles]) -> list[Doubles]:
+def _read_before(control: ArrayLike, treatment: ArrayLike, values: tuple[Doubles, Doubles]) -> tuple[Doubles, Doubles]:
     """Return the covariates of both arms, (n_c, K) and (n_t, K). Raises AlsimError."""
     found = []
     for given, y, arm in ((control, values[0], "control"), (treatment, values[1], "treatment")):
@@ -106,7 +105,7 @@ def _read_before(control: ArrayLike, treatment: ArrayLike, values: tuple[Doubles
             f"control_before and treatment_before must have the same covariates; got {found[0].shape[1]} and "
             f"{found[1].shape[1]}: pass the same columns"
         )
-    return found
+    return found[0], found[1]
 
 
 __all__ = ["AdjustedComparison", "cuped"]

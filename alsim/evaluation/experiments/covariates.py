@@ -82,6 +82,19 @@ def pooled_theta(control: JointMoments, treatment: JointMoments) -> Doubles:
     return np.asarray(solved[..., 0] * inverse)
 
 
+def predictions(theta: Doubles, before: tuple[Doubles, Doubles]) -> tuple[Doubles, Doubles]:
+    """Return the part of the metric of each student that covariates predict, centred over both arms.
+
+    theta   coefficients (..., K), see `pooled_theta`
+    before  covariates (..., n, K) of control and treatment
+
+    Returns values (..., n) of both arms, to be subtracted from the metric.
+    """
+    center = np.concatenate(before, axis=-2).mean(axis=-2, keepdims=True)
+    control, treatment = (np.einsum("...nk,...k->...n", x - center, theta) for x in before)
+    return np.asarray(control), np.asarray(treatment)
+
+
 @short_repr
 class Adjusted(NamedTuple):
     """Tests of two arms adjusted by covariates; arrays (...,) for many experiments."""
@@ -130,4 +143,4 @@ def adjusted_tests(
     )
 
 
-__all__ = ["Adjusted", "JointMoments", "adjust", "adjusted_tests", "pooled_theta"]
+__all__ = ["Adjusted", "JointMoments", "adjust", "adjusted_tests", "pooled_theta", "predictions"]

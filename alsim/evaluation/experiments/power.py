@@ -162,7 +162,8 @@ def _size_with(name: str, power_of: Power, effect: float, ratio: float, confiden
         warnings.simplefilter("ignore")
         found = np.ravel(solver.solve_power(effect, power=target, **(arguments | {"nobs1": None})))[0]
     # For a power or a confidence near 1, the solver of statsmodels may return another number, without a warning.
-    return float(found) if found > least and abs(excess(found)) < SOLVED else _searched(excess, least)
+    is_solved = least < found <= LARGEST_SIZE and abs(excess(found)) < SOLVED
+    return float(found) if is_solved else _searched(excess, least)
 
 
 def _searched(excess: Callable[[float], float], low: float) -> float:

@@ -21,7 +21,7 @@ def read_sample(values: ArrayLike, name: str, unit: str = "student") -> Doubles:
     array = _array(values)
     if array is not None and array.dtype.kind == "b":
         raise InputTypeError(f"{name} must be numbers; got booleans: use compare_shares, or convert them to float")
-    x = _without_nan(read_values(values, name), name, unit) if array is None or array.size else np.zeros(0)
+    x = _read_defined(values, name, unit) if array is None or array.size else np.zeros(0)
     if len(x) < 2:
         raise AlsimError(f"{name} must have at least 2 values; got {len(x)}: collect those of more {unit}s")
     return x
@@ -29,7 +29,7 @@ def read_sample(values: ArrayLike, name: str, unit: str = "student") -> Doubles:
 
 def read_like(values: ArrayLike, name: str, like: Doubles, other: str) -> Doubles:
     """Return numbers as float64 of the length of another array, without NaN. Raises AlsimError for others."""
-    x = _without_nan(read_values(values, name), name, "student")
+    x = _read_defined(values, name, "student")
     if x.shape != like.shape:
         raise AlsimError(
             f"{name} must have one value per entry of {other}, {len(like)}; got {len(x)}: pass the values of the same "
@@ -97,14 +97,16 @@ def _array(values: ArrayLike) -> Any:
         return None
 
 
-def _without_nan(x: Doubles, name: str, unit: str) -> Doubles:
-    """Return values. Raises AlsimError if one is NaN."""
-    if (undefined := np.isnan(x)).any():
+def _read_defined(values: ArrayLike, name: str, unit: str) -> Doubles:
+    """Return numbers as float64 (n,). Raises AlsimError for others, for NaN and for infinite ones."""
+    array = _array(values)
+    if array is not None and array.dtype.kind == "f" and array.ndim == 1 and (wrong := ~np.isfinite(array)).any():
+        place = int(wrong.argmax())
         raise AlsimError(
-            f"{name} must be numbers; got nan at index {int(undefined.argmax())}, {int(undefined.sum())} of {len(x)}: "
+            f"{name} must be finite numbers; got {array[place]} at index {place}, {int(wrong.sum())} of {len(array)}: "
             f"leave the {unit} out if its value is missing by chance, or test a metric that is defined for every {unit}"
         )
-    return x
+    return read_values(values, name)
 
 
 __all__ = ["Pair", "read_arms", "read_labels", "read_like", "read_pair", "read_sample"]
