@@ -151,6 +151,19 @@ def statistics() -> list[Any]:
         ope.certify("uniform", "uniform", num_learners=4, logs=2, truth_learners=4, config=config),
         *(table, ope.JoinedLog([table, table]), ope.FileOptions()),
         ope.estimate_propensities(np.ones((40, 1)), actions, np.arange(40)),
+        *fairness(),
+    ]
+
+
+def fairness() -> list[Any]:
+    found = alsim.evaluation.fairness
+    y, group, items = np.arange(40) % 2, np.arange(40) // 20, irt.ItemParameters(np.ones(5), np.zeros(5), np.zeros(5))
+    metrics = found.group_metrics(y, y, group)
+    planted = found.plant_dif(items, 0.5, np.zeros(40), group == 1)
+    tests = found.dif(planted.answers, group)
+    return [
+        *(metrics, metrics.gaps["tpr"], planted, tests, found.detection(tests, planted.has_dif)),
+        *(found.mantel_haenszel(y, group, y), found.evaluate_table({"outcome": y, "prediction": y, "group": group})),
     ]
 
 
