@@ -152,6 +152,7 @@ def statistics() -> list[Any]:
         *(table, ope.JoinedLog([table, table]), ope.FileOptions()),
         ope.estimate_propensities(np.ones((40, 1)), actions, np.arange(40)),
         *experiments(),
+        *fairness(),
     ]
 
 
@@ -164,6 +165,18 @@ def experiments() -> list[Any]:
         *(found.compare_ratios(c, c**2, t, t**2), found.kaplan_meier(times, events)),
         *(found.log_rank(times, events, times, events), found.censored_incidence(times, events)),
         *(found.Moments.of(np.stack([c, t])), found.confidence_sequence(c), found.anytime_test(0.5, 1.0, 40)),
+    ]
+
+
+def fairness() -> list[Any]:
+    found = alsim.evaluation.fairness
+    y, group, items = np.arange(40) % 2, np.arange(40) // 20, irt.ItemParameters(np.ones(5), np.zeros(5), np.zeros(5))
+    metrics = found.group_metrics(y, y, group)
+    planted = found.plant_dif(items, 0.5, np.zeros(40), group == 1)
+    tests = found.dif(planted.answers, group)
+    return [
+        *(metrics, metrics.gaps["tpr"], planted, tests, found.detection(tests, planted.has_dif)),
+        *(found.mantel_haenszel(y, group, y), found.evaluate_table({"outcome": y, "prediction": y, "group": group})),
     ]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "alsim fairness by-rules --model bkt",
         "alsim fairness by-rules --model fit.json --mastered 0.9 --plot fairness.svg",
-        "alsim fairness marks.csv --columns outcome=passed,prediction=p,group=school",
+        "alsim fairness marks.csv --columns outcome=passed,group=school",
     ),
 )
 def fairness(

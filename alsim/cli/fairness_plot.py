@@ -27,9 +27,9 @@ from alsim.evaluation.estimates import Statistic
 from alsim.evaluation.fairness import Fairness
 from alsim.utils.figures import any_script, write_figure
 
-ROW, AXIS = 14.0, 20.0
+ROW, AXIS = 14.0, 24.0
 """Heights of a row and of the numbers below a diagram, points."""
-MOST_PANELS = 12
+MOST_PANELS = 16
 """Largest number of diagrams."""
 
 
@@ -38,7 +38,7 @@ def draw_fairness(file: Path, found: Fairness, confidence: float) -> None:
     """Draw the rates of the groups, one diagram per metric, and write the file atomically."""
     blocks = [
         paragraph("Fairness between groups", TITLE, weight="bold"),
-        note(f"Thin lines: {100 * confidence:g} % intervals. Bold headings with *: the gap is significant (Holm)."),
+        note(f"Thin lines: {100 * confidence:g} % intervals. *: the gap between the groups is significant (Holm)."),
     ]
     names = short_names(found.groups)
     panels = [

@@ -174,29 +174,32 @@ def _misjudged(found: Fairness) -> Iterator[str]:
     gap, bias = metrics.gaps["bias"], metrics.by_group["bias"]
     if not gap.highest:
         return
-    texts = [
-        f"{'under' if bias[group].mean < 0 else 'over'}estimates the mastery of {shortened(group, NAME)} by "
-        f"{fixed_point(abs(bias[group].mean), 3)}"
-        for group in (gap.lowest, gap.highest)
-    ]
-    yield f"the model {' and '.join(texts)} on average"
+    low, high = (bias[group].mean for group in (gap.lowest, gap.highest))
+    words = [f"{'under' if one < 0 else 'over'}estimates" for one in (low, high)]
+    second = "that" if words[0] == words[1] else f"{words[1]} that"
+    yield (
+        f"the model {words[0]} the mastery of {shortened(gap.lowest, NAME)} by {fixed_point(abs(low), 3)} and {second} "
+        f"of {shortened(gap.highest, NAME)} by {fixed_point(abs(high), 3)} on average"
+    )
 
 
 def _gaps(found: Fairness, confidence: float) -> str:
-    """Return the part about significant gaps of what is judged, before recalibration."""
+    """Return the part about significant gaps, before recalibration; the results of a policy are only counted."""
     level = f"{100 * (1 - confidence):.3g} %"
+    judged = {section: metrics for section, metrics in found.sections.items() if section in TITLES}
     names = [
         f"{label(section, name)} ({fixed_point(metrics.gaps[name].difference, 3)})"
-        for section, metrics in found.sections.items()
-        if section in TITLES
+        for section, metrics in judged.items()
+        if section != "policy"
         for name in metrics.flags
     ]
-    tested = [1 for section in found.sections if section in TITLES]
-    if not tested:
+    if "policy" in judged and judged["policy"].flags:
+        names.append(f"{len(judged['policy'].flags)} of {len(judged['policy'].gaps)} results of the policy")
+    if not judged:
         return "there are no predictions to compare"
     if not names:
         return f"no gap between the groups is significant at {level}"
-    return f"the gaps that are significant at {level} are {', '.join(names)}"
+    return f"significant gaps at {level}: {', '.join(names)}"
 
 
 def _items(items: Sequence[DIF]) -> Iterator[str]:
@@ -206,7 +209,7 @@ def _items(items: Sequence[DIF]) -> Iterator[str]:
     flagged = sorted({name for tests in items for name in tests.flags})
     tested = max(sum(not math.isnan(p) for p in tests.p) for tests in items)
     names = f" ({', '.join(shortened(name, NAME) for name in flagged[:3])}{', …' if len(flagged) > 3 else ''})"
-    yield f"{len(flagged)} of {counted(tested, 'tested item')} are flagged for DIF{names if flagged else ''}"
+    yield f"flagged for DIF: {len(flagged)} of {counted(tested, 'tested item')}{names if flagged else ''}"
 
 
 __all__ = ["gap_cells", "label", "print_fairness", "verdict_of"]
