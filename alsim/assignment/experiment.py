@@ -142,11 +142,9 @@ class Experiment:
         for key in ("arms", "unit", "policies"):
             old, new = self.to_dict().get(key, {}), later.to_dict().get(key, {})
             if old != new or [*old] != [*new]:
-                return f"the {key} were {describe(old)} and are now {describe(new)}".replace(
-                    "the unit were", "the unit was"
-                )
+                return f"{key} = {describe(old)} before, and {describe(new)} now"
         if later.traffic < self.traffic:
-            return f"the traffic was {self.traffic:g} and is now {later.traffic:g}"
+            return f"traffic = {self.traffic:g} before, and {later.traffic:g} now"
         return ""
 
     def check_same(self, later: Experiment) -> None:
