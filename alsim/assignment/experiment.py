@@ -132,6 +132,14 @@ class Experiment:
         """Names of the arms, the control first."""
         return tuple(self.arms)
 
+    @property
+    def summary(self) -> str:
+        """Units, shares and policies of the arms, and the traffic, as text."""
+        policies = {arm: f" ({policy})" for arm, policy in self.policies.items()}
+        arms = ", ".join(f"{share:.4g} {arm}{policies.get(arm, '')}" for arm, share in self.arms.items())
+        traffic = "" if self.traffic == 1 else f"; {self.traffic:.4g} of them take part"
+        return f"{'students' if self.unit == 'student' else 'classes'} by hash: {arms}{traffic}"
+
     # ── comparison ──────────────────────────────────────────────────────────────────────────────
 
     def difference(self, later: Experiment) -> str:
