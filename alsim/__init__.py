@@ -12,6 +12,7 @@ from alsim.envs.registration import register as _register
 from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from alsim import assignment as assignment
     from alsim import curriculum as curriculum
     from alsim import dynamics as dynamics
     from alsim import engine as engine
@@ -116,7 +117,18 @@ __all__ = [
 ]
 
 _MODULES = (
-    *("curriculum", "dynamics", "engine", "envs", "evaluation", "models", "numerics", "policies", "testing"),
+    *(
+        "assignment",
+        "curriculum",
+        "dynamics",
+        "engine",
+        "envs",
+        "evaluation",
+        "models",
+        "numerics",
+        "policies",
+        "testing",
+    ),
     *("training", "types"),
 )
 """Public subpackages and modules, imported on first use."""

@@ -24,7 +24,7 @@ SOURCES = {
 LAYERS = [
     ["alsim._version", "alsim.types", "alsim.errors"],
     ["alsim.jit", "alsim.utils"],
-    ["alsim.numerics"],
+    ["alsim.assignment", "alsim.numerics"],
     ["alsim.mdp", "alsim.responses"],
     ["alsim.dynamics", "alsim.models", "alsim.curriculum"],
     ["alsim.config", "alsim.policies"],
@@ -125,10 +125,10 @@ def test_the_top_level_holds_a_short_list_of_modules():
 
 
 def test_the_layout_stays_as_simple_as_it_was_drawn():
-    """Decisions 16, 17, 18, 20 and 23 have the figures; `chain` also shows that the parts have no cycle."""
+    """Decisions 16, 17, 18, 20, 23 and 29 have the figures; `chain` also shows that the parts have no cycle."""
     edges = parts()
-    assert len(edges) <= 29
-    assert sum(map(len, edges.values())) <= 186
+    assert len(edges) <= 30
+    assert sum(map(len, edges.values())) <= 190
     assert chain(edges) <= 13
 
 

@@ -180,6 +180,14 @@ def fairness() -> list[Any]:
     ]
 
 
+def experiments(folder: Path) -> list[Any]:
+    found = alsim.assignment
+    arms = {f"arm-{k}": 1 / 25 for k in range(25)}
+    one = found.Experiment("a" * 64, arms, policies=dict.fromkeys(arms, "guide"))
+    log, exposure = found.ExposureLog(folder / "exposures"), found.Exposure("x", "a", "a" * 1000, "new", 0.0)
+    return [one, log, exposure, found.Exposures.of([exposure])]
+
+
 def engines(folder: Path) -> list[Any]:
     found = alsim.engine
     one = found.AdaptiveEngine(GRAPH, ITEMS)
@@ -206,7 +214,15 @@ def engines(folder: Path) -> list[Any]:
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory) -> list[Any]:
     folder = tmp_path_factory.mktemp("objects")
-    return [*environments(), *rollouts(), *trainings(), *student_models(), *statistics(), *engines(folder)]
+    return [
+        *environments(),
+        *rollouts(),
+        *trainings(),
+        *student_models(),
+        *statistics(),
+        *engines(folder),
+        *experiments(folder),
+    ]
 
 
 @pytest.mark.compiled

@@ -132,6 +132,14 @@ class Experiment:
         """Names of the arms, the control first."""
         return tuple(self.arms)
 
+    @property
+    def summary(self) -> str:
+        """Units, shares and policies of the arms, and the traffic, as text."""
+        policies = {arm: f" ({policy})" for arm, policy in self.policies.items()}
+        arms = ", ".join(f"{share:.4g} {arm}{policies.get(arm, '')}" for arm, share in self.arms.items())
+        traffic = "" if self.traffic == 1 else f"; {self.traffic:.4g} of them take part"
+        return f"{'students' if self.unit == 'student' else 'classes'} by hash: {arms}{traffic}"
+
     # ── comparison ──────────────────────────────────────────────────────────────────────────────
 
     def difference(self, later: Experiment) -> str:
@@ -142,11 +150,9 @@ class Experiment:
         for key in ("arms", "unit", "policies"):
             old, new = self.to_dict().get(key, {}), later.to_dict().get(key, {})
             if old != new or [*old] != [*new]:
-                return f"the {key} were {describe(old)} and are now {describe(new)}".replace(
-                    "the unit were", "the unit was"
-                )
+                return f"{key} = {describe(old)} before, and {describe(new)} now"
         if later.traffic < self.traffic:
-            return f"the traffic was {self.traffic:g} and is now {later.traffic:g}"
+            return f"traffic = {self.traffic:g} before, and {later.traffic:g} now"
         return ""
 
     def check_same(self, later: Experiment) -> None:

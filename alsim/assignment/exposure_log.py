@@ -184,12 +184,14 @@ class ExposureLog:
 
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
-    """Raise AssignmentError for an OSError within the block."""
+    """Raise AssignmentError for an error of the file system within the block."""
     try:
         yield
     except FileNotFoundError:
         raise AssignmentError(f"{path} does not exist; {missing_file_cure(path)}") from None
-    except OSError as error:
+    except AssignmentError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise AssignmentError(
             f"{path} cannot be read or written: {reason(error)}; choose an exposure log in a writable directory"
         ) from None

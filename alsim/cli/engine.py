@@ -18,7 +18,6 @@ from alsim.cli.output import counted, print_facts, print_sentence, write_report
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
-    from alsim.assignment import Experiment
     from alsim.engine.catalogue import Catalogue
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.engine_settings import EngineSettings
@@ -207,21 +206,10 @@ def engine_facts(settings: EngineSettings, catalogue: Catalogue) -> list[tuple[s
         ("graph", skills),
         ("model", settings.model),
         ("policy", f"{settings.policy}, seed {settings.seed}"),
-        *((one.name, arms_text(one)) for one in settings.experiments),
+        *((one.name, one.summary) for one in settings.experiments),
         ("mastered", f"from a mastery of {settings.threshold:g}"),
         ("store", settings.store),
     ]
-
-
-def arms_text(experiment: Experiment) -> str:
-    """Return the arms of an experiment as text."""
-    arms = [
-        f"{share:.4g} {arm}" + (f" ({experiment.policies[arm]})" if experiment.policies else "")
-        for arm, share in experiment.arms.items()
-    ]
-    traffic = "" if experiment.traffic == 1 else f", {experiment.traffic:.4g} of them take part"
-    units = "students" if experiment.unit == "student" else "classes"
-    return f"{units} by hash: {', '.join(arms)}{traffic}"
 
 
 def engine_numbers(settings: EngineSettings, catalogue: Catalogue) -> dict[str, Any]:

@@ -112,6 +112,9 @@ def log_facts(manifest: dict[str, object], directory: Path) -> tuple[list[tuple[
         ("policy", str(engine_["policy"])),
         ("model", f"{engine_['model']}, {engine_['digest']}"),
     ]
+    if experiments := manifest.get("experiments"):
+        facts.append(("experiments", ", ".join(experiments)))  # type: ignore[arg-type]  # the same
+        numbers["experiments"] = experiments
     return facts, numbers
 
 

@@ -20,8 +20,11 @@ def begun_experiments(store: Store) -> dict[str, Experiment]:
     if text is None:
         return {}
     try:
-        return experiments_of(parse_json(text.encode()))
-    except (ValueError, AttributeError, TypeError):
+        tables = parse_json(text.encode())
+        if not isinstance(tables, dict):
+            raise ValueError
+        return experiments_of(tables)
+    except ValueError:
         raise StoreError(f"the store has a damaged note {NOTE!r}: restore a copy of the store") from None
 
 

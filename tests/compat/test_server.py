@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from served import in_thread, make_engine, until
 
+from alsim.assignment import Experiment
 from alsim.engine import EngineError, StoreError
 from alsim.engine.server import create_app, routes, serve, serving
 from alsim.engine.server.app import STATUSES
@@ -683,3 +684,25 @@ def test_the_log_has_no_key(caplog):
         client.get("/v1/students/anna", headers={"X-API-Key": KEY + "-wrong"})
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     assert KEY not in "\n".join(record.getMessage() for record in ours)
+
+
+# ── experiments ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_class_of_a_student_is_passed_with_a_recommendation():
+    one = Experiment(
+        "tutoring", {"control": 0.5, "new": 0.5}, unit="class", policies={"control": "guide", "new": "alosi"}
+    )
+    engine = make_engine(policy="experiment:tutoring", experiments=one)
+    with client_of(create_app(engine)) as client:
+        path = "/v1/students/ada/recommend"
+        assert "the student 'ada' has no class" in error_of(client.post(path), 422)
+        assert client.post(path, json={"class_name": "7b"}).status_code == 200
+        assert client.post(path, json={"n": 1}).status_code == 200
+        assert "is in the class '7b'; got the class '8a'" in error_of(client.post(path, json={"class_name": "8a"}), 409)
+        assert "class_name of the body" in error_of(client.post(path, json={"class_name": 7}), 422)
+        assert "the name of a class must be text" in error_of(client.post(path, json={"class_name": ""}), 422)
+        events = client.get("/v1/students/ada").json()["events"]
+        assert {(e["experiment"], e["arm"], e["class_name"]) for e in events} == {("tutoring", one.assign("7b"), "7b")}
+        schema = client.get("/openapi.json").text
+        assert '"class_name"' in schema

@@ -266,6 +266,7 @@ ALLOWED = {
     "alsim/utils/files.py: os.open(directory, os.O_RDONLY)": "an own temporary directory, to lock it",
     "alsim/utils/npz.py: zipfile.ZipFile(io.BytesIO(content))": "bytes",
     "alsim/utils/npz.py: archive.open(f'{name}.npy')": "a member of an open file",
+    "alsim/utils/reading.py: os.open(path, APPENDED, 438)": "here",
     "alsim/utils/reading.py: os.open(file, FLAGS if inside is None else FLAGS | getattr(os, 'O_NOFOLLOW', 0))": "here",
 }
 """Calls that may open a file or look as if, with the reason."""

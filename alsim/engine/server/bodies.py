@@ -31,7 +31,6 @@ def _as_integer(value: Any) -> Any:
 
 Correct = Annotated[bool, BeforeValidator(_as_bool), WithJsonSchema({"enum": [True, False, 1, 0]})]
 Score = Annotated[bool | Annotated[float, Ge(0), Le(1)], BeforeValidator(_as_bool)]
-ClassName = Annotated[str, WithJsonSchema({"$ref": "#/components/schemas/StudentName"})]
 Seconds = Annotated[float, Ge(0)]
 Moment = Annotated[float, Ge(0), Lt(LATEST)]
 Ranks = Annotated[int, Ge(1), Le(MOST_RECOMMENDED), BeforeValidator(_as_integer)]
@@ -47,7 +46,7 @@ class RecommendRequest(Request):
     """Request of recommendations."""
 
     n: Ranks = Field(5, description="Number of items.")
-    class_name: ClassName | None = Field(
+    class_name: str | None = Field(
         None, description="Class of the student, which is stored at its first use; null leaves it as it is."
     )
     time: Moment | None = Field(None, description="Time of the decision, seconds since 1970; null is now.")

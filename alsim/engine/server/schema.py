@@ -19,7 +19,7 @@ from alsim.engine.server.bodies import (
     Request,
     Student,
 )
-from alsim.engine.server.routes import Routes
+from alsim.engine.server.routes import NAME, Routes
 from alsim.utils.optional import require
 
 if TYPE_CHECKING:
@@ -140,10 +140,11 @@ def _operation(method: str, path: str, endpoint: Any, answer: Any, *statuses: in
 
 
 def _body(kind: type[Request], *, required: bool) -> dict[str, Any]:
-    """Return the schema of the body of a request."""
-    return {
-        "requestBody": {"required": required, "content": {"application/json": {"schema": kind.model_json_schema()}}}
-    }
+    """Return the schema of the body of a request. The name of a class has the schema of the name of a student."""
+    schema = kind.model_json_schema()
+    if "class_name" in schema["properties"]:  # pydantic refuses a reference to a schema that it does not know
+        schema["properties"]["class_name"]["anyOf"][0] = NAME
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 __all__ = [
