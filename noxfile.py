@@ -375,7 +375,7 @@ def claims(session: nox.Session) -> None:
     session.install("-q", TORCH)
     session.install("-q", "-e", ".[redis,server]", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
-    for claim in ("policies", "engine_stores", "engine_server", "cold_start", "ope", "ope_time"):
+    for claim in ("policies", "engine_stores", "engine_server", "cold_start", "ope", "ope_time", "rehearsals"):
         session.run("python", "-m", f"benchmarks.{claim}")
     session.run("python", "-m", "benchmarks.training_time", "--part", "alsim")
     for peers in ("training-time-torch", "training-time-jax", "ope-peers"):

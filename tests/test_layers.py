@@ -46,7 +46,10 @@ TOP_LEVEL = {
 """Modules that may lie at the top level of the package; every other one belongs to a package."""
 
 
-LAZY = {"alsim", "alsim.engine", "alsim.envs", "alsim.evaluation", "alsim.models", "alsim.training"}
+LAZY = {
+    *("alsim", "alsim.engine", "alsim.envs", "alsim.evaluation", "alsim.evaluation.experiments"),
+    *("alsim.models", "alsim.training"),
+}
 """Packages whose `__init__` names the modules of its public names, and loads them on first use."""
 
 
@@ -125,10 +128,10 @@ def test_the_top_level_holds_a_short_list_of_modules():
 
 
 def test_the_layout_stays_as_simple_as_it_was_drawn():
-    """Decisions 16, 17, 18, 20, 23 and 29 have the figures; `chain` also shows that the parts have no cycle."""
+    """Decisions 16, 17, 18, 20, 23, 29 and 30 have the figures; `chain` also shows that the parts have no cycle."""
     edges = parts()
     assert len(edges) <= 30
-    assert sum(map(len, edges.values())) <= 190
+    assert sum(map(len, edges.values())) <= 192
     assert chain(edges) <= 13
 
 

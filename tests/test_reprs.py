@@ -180,7 +180,7 @@ def fairness() -> list[Any]:
     ]
 
 
-def experiments(folder: Path) -> list[Any]:
+def assignments(folder: Path) -> list[Any]:
     found = alsim.assignment
     arms = {f"arm-{k}": 1 / 25 for k in range(25)}
     one = found.Experiment("a" * 64, arms, policies=dict.fromkeys(arms, "guide"))
@@ -221,7 +221,7 @@ def objects(tmp_path_factory) -> list[Any]:
         *student_models(),
         *statistics(),
         *engines(folder),
-        *experiments(folder),
+        *assignments(folder),
     ]
 
 

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from alsim.cli.output import counted, decimals, fixed_point, print_facts, print_sentence, print_table, shortened
+from alsim.cli.output import WIDTH as COLUMNS
+from alsim.cli.output import (
+    counted,
+    decimals,
+    fixed_point,
+    print_facts,
+    print_sentence,
+    print_table,
+    shortened,
+    table_lines,
+)
 from alsim.evaluation.experiments.abtest import AbTest, Comparison
 from alsim.evaluation.experiments.rehearsal_report import MISMATCH, Rehearsal
 
@@ -33,7 +44,7 @@ def print_abtest(found: AbTest) -> str:
         "adj. p",
     )
     print()
-    print_table(headings, [_row(one, several) for one in found.comparisons], texts=("metric", "arm"))
+    _print_within(headings, [_row(one, several) for one in found.comparisons], ("metric", "arm"))
     print_sentence(_legend(found))
     if found.guardrails:
         print()
@@ -48,9 +59,8 @@ def print_abtest(found: AbTest) -> str:
             )
             for rail in found.guardrails
         ]
-        print_table(
-            ("guardrail", "arm", "tolerated", "change", f"{level} {kind}", "state"), rows, texts=("guardrail", "arm")
-        )
+        headings = ("guardrail", "arm", "tolerated", "change", f"{level} {kind}", "state")
+        _print_within(headings, rows, ("guardrail", "arm"))
     for warning in _warnings(found):
         print()
         print_sentence(f"Warning: {warning}.")
@@ -58,6 +68,14 @@ def print_abtest(found: AbTest) -> str:
     verdict = abtest_verdict(found)
     print_sentence(verdict)
     return verdict
+
+
+def _print_within(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
+    """Print a table; its columns are one space apart if it would else be too wide."""
+    lines = table_lines(headings, rows, texts=texts)
+    if max(map(len, lines)) > COLUMNS:
+        lines = table_lines(headings, rows, texts=texts, gap=" ", wrapped=headings[0])
+    print("\n".join(lines))
 
 
 def _facts(found: AbTest) -> list[tuple[str, str]]:
@@ -100,7 +118,7 @@ def _legend(found: AbTest) -> str:
     text += f" adj. p: Holm's correction for {counted(len(found.comparisons), 'test')}."
     reductions = [one.variance_reduction for one in found.comparisons if one.variance_reduction is not None]
     if reductions:
-        text += f" The covariate saves as much as {max(reductions):.2g} times the students would."
+        text += f" With the covariate, the students count as up to {max(reductions):.2g} times as many."
     return text
 
 
@@ -245,7 +263,7 @@ def _limits(limits: tuple[float, float]) -> str:
 def _places(limits: tuple[float, float]) -> int:
     """Return the decimals that an interval carries."""
     half = (limits[1] - limits[0]) / 4
-    return min(MOST_DECIMALS, decimals(half)) if math.isfinite(half) and half > 0 else 3
+    return min(MOST_DECIMALS, decimals(half, 1)) if math.isfinite(half) and half > 0 else 3
 
 
 def _p(p: float) -> str:

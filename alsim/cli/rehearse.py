@@ -40,7 +40,12 @@ def rehearse(
     imports: ImportOption = None,
     save_plan: Annotated[
         Path | None,
-        typer.Option("--save-plan", metavar="FILE", help="Only write a plan of the package to a file, to change it."),
+        typer.Option(
+            "--save-plan",
+            metavar="FILE",
+            show_default="none",
+            help="Only write a plan of the package to a file, to change it.",
+        ),
     ] = None,
     force: ForceOption = False,
     report: JsonOption = None,

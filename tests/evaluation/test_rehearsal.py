@@ -141,14 +141,13 @@ def test_false_alarms_keep_their_level_at_any_look_and_a_naive_reader_exceeds_it
 @pytest.mark.compiled
 def test_power_is_that_of_the_formula():
     """1,000 rehearsals, seed 2, by the noncentral t distribution: 3 standard errors, a false alarm in 370."""
-    known = plan(
-        students=160, repetitions=1000, metrics=["learning"], seed=2, looks=1, config={"max_episode_steps": 20}
-    )
+    config = {"max_episode_steps": 15}
+    known = plan(students=400, repetitions=1000, metrics=["final_mastery"], seed=2, looks=1, config=config)
     found = ex.rehearse(known)
     students = simulate(read_world(known, 1), 0, 1000)
-    sds = [students.values["learning"][students.arms == arm].std() for arm in (0, 1)]
+    sds = [students.values["final_mastery"][students.arms == arm].std() for arm in (0, 1)]
     sd = math.sqrt((sds[0] ** 2 + sds[1] ** 2) / 2)
-    expected = ex.power_of_means(abs(found.effect.mean), sd, 80)
+    expected = ex.power_of_means(abs(found.effect.mean), sd, 200)
     assert 0.2 < expected < 0.98
     assert abs(found.power.mean - expected) <= 3 * math.sqrt(expected * (1 - expected) / 1000)
 
@@ -167,7 +166,7 @@ def test_the_report_has_the_keys_of_the_page():
         plan(guardrails={"give_up_rate": 0.02, "interactions": -1}, covariate="starting_mastery")
     ).to_dict()
     assert {*report} >= {"power", "false_alarms", "false_alarms_naive", "decision_time", "minimum_effect", "intervals"}
-    assert report["guardrails"]["give_up_rate"]["found_kept"] == 1.0  # nobody gives up within 10 interactions
+    assert report["guardrails"]["give_up_rate"]["found_kept"] == 1.0  # no student gives up within 10 interactions
     assert all(isinstance(report[key], float) for key in ("power", "false_alarms", "minimum_effect"))
 
 

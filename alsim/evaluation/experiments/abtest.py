@@ -109,7 +109,7 @@ class Guardrail(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Whether the change is tolerated: "kept" or "broken" by all of the interval, or else "undecided"."""
+        """Decision: "kept" or "broken" if that holds in all of the interval, or else "undecided"."""
         sign = 1.0 if self.tolerated > 0 else -1.0
         ends = sorted(sign * end for end in self.limits)
         if ends[1] <= abs(self.tolerated):

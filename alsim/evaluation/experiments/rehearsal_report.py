@@ -22,7 +22,7 @@ MISMATCH = 0.001
 @short_repr
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the analysis of a planned experiment finds in R repetitions with simulated students."""
+    """Findings of the analysis of a planned experiment in R repetitions with simulated students."""
 
     plan: ExperimentPlan
     ends: Longs

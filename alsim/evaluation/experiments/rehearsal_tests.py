@@ -40,7 +40,7 @@ class Final(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the analysis of R experiments finds."""
+    """Findings of the analysis of R experiments."""
 
     detected: Longs
     """Look at which the effect of each treatment on the primary metric is found, (K, R); L if it never is."""
@@ -87,7 +87,7 @@ def look_ends(plan: ExperimentPlan, class_size: int) -> Longs:
 
 
 def analysed(plan: ExperimentPlan, students: Students, ends: Longs) -> Found:
-    """Return what the planned analysis finds in a batch of experiments, and in the same ones without any effect."""
+    """Return the findings of the planned analysis in a batch of experiments, and in the same ones without effect."""
     primary = plan.tested[0]
     tested = {metric: looks_of(plan, students.sample(metric, plan.covariate), ends) for metric in plan.tested}
     equal = {metric: looks_of(plan, students.without_effect(metric, plan.covariate), ends) for metric in plan.tested}
