@@ -17,7 +17,7 @@ import alsim
 from alsim.evaluation import fairness
 from alsim.evaluation.fairness.forecasts import forecast_metrics
 from alsim.evaluation.fairness.inputs import read_grouping
-from alsim.evaluation.fairness.simulated import mastery_metrics, true_mastery
+from alsim.evaluation.fairness.mastery import mastery_metrics, true_mastery
 from alsim.models.irt import ItemParameters
 from alsim.models.student import BKTModel, Items
 from alsim.models.student.fits import followed

@@ -89,6 +89,28 @@ def test_metrics_of_probabilities():
     assert math.isnan(found.demographic_parity_difference) and math.isnan(found.equalized_odds_ratio)
 
 
+def test_means_of_any_unit():
+    """Welch's test with n - 1 of the smaller group; undefined values are left out; booleans are shares."""
+    rng = np.random.default_rng(2)
+    minutes, group = rng.gamma(2, 30, 90), np.where(np.arange(90) < 30, "a", "b")
+    minutes[[3, 50]] = np.nan
+    late = rng.random(90) < 0.4
+    found = fairness.group_means({"minutes": minutes, "late": late}, group)
+    one, other = (minutes[(group == g) & ~np.isnan(minutes)] for g in "ab")
+    t = stats.ttest_ind(one, other, equal_var=False).statistic
+    assert found.by_group["minutes"]["a"].ci == pytest.approx(mean(one).ci)
+    assert found.gaps["minutes"].p == pytest.approx(2 * stats.t.sf(abs(t), 28))
+    shares = fairness.group_metrics(late, late, group, metrics=["selection_rate"])
+    assert found.by_group["late"] == shares.by_group["selection_rate"]
+    for values, message in (
+        ({}, "values must be a mapping of names to arrays, at least one"),
+        ({"x": [1.0] * 90, "y": [1.0] * 89}, "y must have 90 values, one per row; got 89"),
+        ({"x": ["a"] * 90}, "x must be numbers; got strings"),
+    ):
+        with pytest.raises(AlsimError, match=message):
+            fairness.group_means(values, group)
+
+
 def test_a_rate_without_rows_is_left_out():
     found = fairness.group_metrics([0, 0, 1, 1, 0, 1], [0, 1, 1, 0, 0, 1], ["a", "a", "b", "b", "c", "c"])
     assert math.isnan(found.by_group["tpr"]["a"].mean)

@@ -8,7 +8,7 @@ import pytest
 import alsim
 from alsim.errors import AlsimError
 from alsim.evaluation import fairness
-from alsim.evaluation.fairness.simulated import true_mastery
+from alsim.evaluation.fairness.mastery import true_mastery
 from alsim.models import Responses, bkt
 from alsim.models.student import BKTModel, Items
 
@@ -124,15 +124,15 @@ def test_models_by_name_fit_and_file(unequal, tmp_path):
 
 def test_a_model_that_is_fitted_here_has_not_seen_the_learner(unequal):
     """The last answer of a learner changes forecasts for others, whose model was fitted to it, and none of its own."""
-    from alsim.evaluation.fairness.simulated import _cross_fitted
+    from alsim.evaluation.fairness.judged import _cross_fitted
 
     log = Responses.from_dataset(unequal)
     learner = np.array([int(name.partition("/")[0]) for name in log.students.tolist()])
     rows = np.flatnonzero(log.student == 0)
-    before = _cross_fitted("bkt", log, learner)[0].chance.copy()
+    before = _cross_fitted("bkt", log, learner).chance.copy()
     log.correct.flags.writeable = True
     log.correct[rows[-1]] ^= 1  # no later forecast follows it
-    after = _cross_fitted("bkt", log, learner)[0].chance
+    after = _cross_fitted("bkt", log, learner).chance
     np.testing.assert_array_equal(after[rows], before[rows])
     assert (after != before).any()
 

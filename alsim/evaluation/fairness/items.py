@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from alsim.errors import AlsimError
 from alsim.evaluation.estimates import CONFIDENCE, or_none
-from alsim.evaluation.fairness.inputs import read_flags, read_grouping
+from alsim.evaluation.fairness.inputs import read_flags
+from alsim.evaluation.fairness.item_inputs import read_answers, read_focal, read_strata
 from alsim.evaluation.statistics import holm
 from alsim.evaluation.statistics_input import read_confidence, read_count
 from alsim.models.irt.dif import DELTA, common_odds_ratio, ets_classes
@@ -20,7 +21,6 @@ from alsim.types import Bools, Doubles, Longs, safe_repr, short_repr
 
 ROUNDS = 10
 """Largest number of rounds of purification."""
-NOT_ANSWERED = -1
 FLAGGED = ("B", "C")
 """ETS classes of items that are flagged if the test is significant, too."""
 
@@ -67,8 +67,8 @@ def mantel_haenszel(
     classes; Robins, Breslow & Greenland (1986), Biometrics 42, 311-323, for the standard error.
     """
     right = read_flags(correct, "correct")
-    is_focal, _ = _read_focal(group, focal, len(right))
-    strata, number = _read_strata(matching, len(right))
+    is_focal, _ = read_focal(group, focal, len(right))
+    strata, number = read_strata(matching, len(right))
     tables = _tables(np.zeros_like(strata), strata, is_focal, right.astype(np.int64), (1, number))
     return _test_of(tables[0], correction)
 
@@ -179,8 +179,8 @@ def dif(
     Returns a DIF. Raises AlsimError for invalid arguments.
     Sources: those of `mantel_haenszel`; Holland & Thayer (1988), in Test Validity, 129-145, for purification.
     """
-    answers, names = _read_answers(responses, items)
-    is_focal, focal_name = _read_focal(group, focal, len(answers))
+    answers, names = read_answers(responses, items)
+    is_focal, focal_name = read_focal(group, focal, len(answers))
     level, limit = read_confidence(confidence), read_count(max_rounds, "max_rounds", 1, 1000, "10 is usual")
     if matching is None and (answers < 0).any():
         row, item = np.argwhere(answers < 0)[0].tolist()
@@ -188,7 +188,7 @@ def dif(
             f"without matching, every student must have answered every item; student {row} has not answered item "
             f"{names[item]}: pass values that define the strata as matching, such as estimates of ability in 10 classes"
         )
-    strata = None if matching is None else _read_strata(matching, len(answers))
+    strata = None if matching is None else read_strata(matching, len(answers))
     in_score, rounds = np.ones(len(names), np.bool_), 0
     found = _tests(answers, is_focal, strata, in_score, level, correction)
     while purify and strata is None and rounds < limit:
@@ -287,62 +287,6 @@ def _tables(item: Longs, stratum: Longs, is_focal: Bools, correct: Longs, shape:
     """
     cell = (item * shape[1] + stratum) * 4 + 2 * is_focal + (correct == 0)
     return np.bincount(cell, minlength=shape[0] * shape[1] * 4).reshape(*shape, 4).astype(np.float64)
-
-
-# ── arguments ────────────────────────────────────────────────────────────────────────────────────
-
-
-def _read_focal(group: ArrayLike, focal: object, students: int) -> tuple[Bools, str]:
-    """Return whether each student is in the focal group, (N,), and its name. Raises AlsimError."""
-    found = read_grouping(group, None, students)
-    if len(found) != 2:
-        raise AlsimError(
-            f"group must have two different values; got {len(found)}: compare one group with all others, as in "
-            f"group == {found.names[0]!r:.60}"
-        )
-    name = found.names[1] if focal is None else str(focal)
-    if name not in found.names:
-        raise AlsimError(f"focal must be {' or '.join(map(repr, found.names))}; got {focal!r:.60}: choose one of them")
-    return found.codes == found.names.index(name), name
-
-
-def _read_strata(matching: ArrayLike, students: int) -> tuple[Longs, int]:
-    """Return the stratum of each student, (N,), and the number of strata. Raises AlsimError."""
-    values = np.asarray(matching)
-    if values.shape != (students,):
-        raise AlsimError(f"matching must have shape ({students},), one per student; got {values.shape}: pass one each")
-    if values.dtype.kind not in "iufUSb":
-        raise AlsimError(f"matching must be numbers or texts; got {values.dtype}: pass scores")
-    if values.dtype.kind == "f" and (wrong := np.isnan(values)).any():
-        raise AlsimError(f"matching must be defined; got nan at index {wrong.argmax()}: leave the student out")
-    levels, codes = np.unique(values, return_inverse=True)
-    return codes.ravel().astype(np.int64), len(levels)
-
-
-def _read_answers(responses: Any, items: Sequence[str] | None) -> tuple[Longs, NDArray[np.str_]]:
-    """Return answers (N, I) and the names of the items, (I,). Raises AlsimError."""
-    from alsim.responses.log import Responses
-
-    matrix = np.asarray(responses.matrix() if isinstance(responses, Responses) else responses)
-    if isinstance(responses, Responses) and items is None:
-        items = responses.items.tolist()
-    if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "biuf":
-        raise AlsimError(
-            f"responses must be numbers of shape (N, I), one row per student; got {matrix.dtype} of shape "
-            f"{matrix.shape}: pass 1 for right, 0 for wrong, and -1 for not answered"
-        )
-    if (wrong := ~np.isin(matrix, (0, 1, NOT_ANSWERED))).any():
-        row, item = np.argwhere(wrong)[0].tolist()
-        raise AlsimError(
-            f"responses must be 1, 0 or -1; got {matrix[row, item]:g} of student {row} at item {item}: use -1 for an "
-            "item that was not answered"
-        )
-    names = np.array([str(k) for k in range(matrix.shape[1])] if items is None else [str(name) for name in items])
-    if len(names) != matrix.shape[1] or len(np.unique(names)) < len(names):
-        raise AlsimError(
-            f"items must be {matrix.shape[1]} different names, one per item; got {len(names)}: name each item once"
-        )
-    return matrix.astype(np.int64), names
 
 
 __all__ = ["DIF", "MantelHaenszelTest", "dif", "dif_of_answers", "mantel_haenszel", "mantel_haenszel_tables"]

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.estimates import CONFIDENCE, Statistic
 from alsim.evaluation.fairness.gaps import Gap, adjusted, gap_of, rates
 from alsim.evaluation.fairness.inputs import Grouping, read_flags, read_grouping, read_names, read_unit_interval
-from alsim.evaluation.statistics_input import read_confidence
+from alsim.evaluation.statistics_input import read_confidence, read_values
 from alsim.types import Bools, Doubles, safe_repr
 
 
@@ -187,6 +188,45 @@ def group_metrics(
     return metrics_of(y, p, found, names, level)
 
 
+def group_means(
+    values: Mapping[str, ArrayLike],
+    groups: ArrayLike,
+    *,
+    confidence: float = CONFIDENCE,
+    learners: ArrayLike | None = None,
+) -> GroupMetrics:
+    """Compute the means of values in groups, in any unit, and the gaps between the groups.
+
+    values      arrays (R,) by name; NaN is undefined and left out. Arrays of booleans are shares
+    groups, confidence, learners  see `group_metrics`
+
+    Returns a GroupMetrics. Raises AlsimError for invalid arguments, see `group_metrics`.
+    Sources: Student (1908) and Welch (1947), and for shares those of `group_metrics`.
+    """
+    if not isinstance(values, Mapping) or not values:
+        raise InputTypeError(
+            f"values must be a mapping of names to arrays, at least one; got {type(values).__name__}: pass "
+            "{'learning': gains}, say"
+        )
+    columns = {name: _column_of(name, one) for name, one in values.items()}
+    rows = len(next(iter(columns.values())).values)
+    for name, column in columns.items():
+        if len(column.values) != rows:
+            raise AlsimError(
+                f"{name} must have {rows:,} values, one per row; got {len(column.values):,}: pass all rows"
+            )
+    return means_of(columns, read_grouping(groups, learners, rows), read_confidence(confidence))
+
+
+def _column_of(name: str, values: ArrayLike) -> Column:
+    """Return values with the mask of those that are defined. Raises AlsimError for invalid ones."""
+    array = np.asarray(values)
+    is_share = array.dtype.kind == "b"
+    numbers = read_values(array.astype(np.int8) if is_share else values, str(name))
+    defined = ~np.isnan(numbers)
+    return Column(np.where(defined, numbers, 0.0), defined, is_share)
+
+
 def metrics_of(y: Doubles, p: Doubles, groups: Grouping, names: Sequence[str], confidence: float) -> GroupMetrics:
     """Return the metrics of valid labels and predictions, see `group_metrics`."""
     columns = {}
@@ -230,4 +270,4 @@ def _default(y: Doubles, p: Doubles) -> list[str]:
     return [*PROBABILITIES]
 
 
-__all__ = ["DECISIONS", "MEASURES", "PROBABILITIES", "GroupMetrics", "Measure", "group_metrics"]
+__all__ = ["DECISIONS", "MEASURES", "PROBABILITIES", "GroupMetrics", "Measure", "group_means", "group_metrics"]

@@ -11,7 +11,8 @@ from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.fairness.forecasts import forecast_sections
 from alsim.evaluation.fairness.inputs import Grouping, read_grouping
-from alsim.evaluation.fairness.items import DIF, NOT_ANSWERED, dif
+from alsim.evaluation.fairness.item_inputs import NOT_ANSWERED
+from alsim.evaluation.fairness.items import DIF, dif
 from alsim.evaluation.fairness.rates import DECISIONS, GroupMetrics, metrics_of
 from alsim.evaluation.fairness.report import Fairness
 from alsim.evaluation.monitoring import Calibration
