@@ -21,6 +21,7 @@ import pyarrow.parquet
 import pytest
 from published_logs import LOGS, write_log
 
+from alsim.assignment import AssignmentError, Experiment, ExposureLog, experiments_toml, read_experiments
 from alsim.bank.files import complete_bank, load_bank, save_bank
 from alsim.bank.items import BankError, sample_bank
 from alsim.cli import main
@@ -230,6 +231,19 @@ def engine_as_json(folder):
     write_engine(folder, ENGINE_GRAPH, items, force=True)
 
 
+EXPERIMENT = Experiment("x", {"control": 0.5, "new": 0.5}, policies={"control": "guide", "new": "alosi"})
+
+
+def engine_with_experiment(folder):
+    write_engine(folder, ENGINE_GRAPH, ENGINE_ITEMS[:3], policy="experiment:x", experiments=EXPERIMENT)
+
+
+def read_exposures(folder):
+    log = ExposureLog(folder / "x.jsonl")
+    assert len(log.read().student) <= 2
+    assert len(log.experiments()) <= 1
+
+
 def read_engine(folder):
     return load_engine(folder, store="memory")
 
@@ -310,6 +324,21 @@ KINDS = {
     "bank as Parquet": Kind(bank_as_parquet, ("questions.parquet", "contents.parquet"), load_bank, BankError),
     "engine": Kind(engine, ("engine.toml", "skills.csv", "catalogue.csv"), read_engine, EngineError),
     "engine as JSON": Kind(engine_as_json, ("catalogue.json",), read_engine, EngineError),
+    "engine with an experiment": Kind(engine_with_experiment, ("engine.toml",), read_engine, EngineError),
+    "experiments": Kind(
+        lambda folder: (folder / "e.toml").write_text(experiments_toml([EXPERIMENT])),
+        ("e.toml",),
+        lambda folder: read_experiments(folder / "e.toml"),
+        AssignmentError,
+        named="e.toml",
+    ),
+    "exposure log": Kind(
+        lambda folder: ExposureLog(folder / "x.jsonl").record(EXPERIMENT, ["a", "b"], time=1.0),
+        ("x.jsonl",),
+        read_exposures,
+        AssignmentError,
+        named="x.jsonl",
+    ),
     "graph": Kind(
         lambda folder: (folder / "g.json").write_text(json.dumps(ENGINE_GRAPH)),
         ("g.json",),
