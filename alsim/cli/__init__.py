@@ -19,6 +19,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     fitting,
     matrix,
     ope,
+    scorecard,
     scoring,
     settings,
     show,

@@ -12,7 +12,7 @@ import numpy as np
 from alsim.evaluation.estimates import CONFIDENCE, Statistic, estimate, normal_half_width, or_none
 from alsim.evaluation.statistics import share
 from alsim.models.scores import auc_difference, score, score_errors
-from alsim.types import Bools, Codes, Doubles, Longs, short_repr
+from alsim.types import Bools, Codes, Doubles, Ints, Longs, short_repr
 
 
 @short_repr
@@ -154,10 +154,10 @@ class Answers(NamedTuple):
     correct: Codes
     forecast: Doubles
     chance: Doubles
-    student: Longs
+    student: Ints
 
 
-def auc_of(correct: Codes, forecast: Doubles, student: Longs) -> Statistic:
+def auc_of(correct: Codes, forecast: Doubles, student: Ints) -> Statistic:
     """Compute the AUC of forecasts with its standard error, the student being the independent unit."""
     errors = score_errors(correct, forecast, student)
     return normal_statistic(score(correct, forecast).auc, errors.auc, errors.students)

@@ -43,6 +43,7 @@ class Candidate:
     own     learners against whose truth the model is held
     misfit  learners of another kind; None if the model assumes no kind
     logs    default number of logs
+    flips   function that fits the model to coin flips; None: `fit`
     """
 
     name: str
@@ -50,6 +51,7 @@ class Candidate:
     own: tuple[World, ...]
     misfit: World | None = None
     logs: int = SCORECARD_LOGS
+    flips: Callable[[Responses, Responses, int], Any] | None = None
 
 
 FLAT = [1.0, 1.0]
@@ -68,6 +70,8 @@ IRT_ITEMS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Items of each variant of `irt`: ranges of the configuration that differ from the specification."""
 ALL = (CONSTANT, BKT, STANDARD)
+FLIP_ITERATIONS = 100
+"""Largest number of EM steps of `bkt` on coin flips."""
 SLOW = ("dkt",)
 """Models with one log by default."""
 
@@ -121,7 +125,9 @@ def _of_package(name: str) -> Candidate:
         return fit(log, seed=seed % 2**32) if seeded else fit(log)
 
     if name == "bkt":
-        return Candidate(name, fitted, (BKT,), STANDARD)
+        # Coin flips identify no parameter: EM would make its largest number of steps, and have no standard errors.
+        limited = {"max_iterations": FLIP_ITERATIONS, "errors": False}
+        return Candidate(name, fitted, (BKT,), STANDARD, flips=lambda log, _, __: fit(log, **limited))
     return Candidate(name, fitted, ALL, logs=1 if name in SLOW else SCORECARD_LOGS)
 
 

@@ -35,8 +35,8 @@ class Section:
     ability       errors of the abilities of held-out learners; None for a model that states none
     mastery       calibration of the probability of knowing, of true mastery; None for a model that states none
     forecasts     calibration of the forecasts of held-out answers
-    follows       correlation of the estimate, the probability of knowing or else the forecast, with true mastery and with
-                  true ability, of answers to the same item with as many earlier answers to its skill
+    follows       correlation of the estimate, the probability of knowing or else the forecast, with true mastery and
+                  with true ability, of answers to the same item with as many earlier answers to its skill
     auc           AUC of the forecasts of held-out answers
     oracle_auc    AUC of their true chances
     excess        auc - oracle_auc, of the same answers
@@ -135,7 +135,9 @@ class Scorecard:
         if is_beyond(self.canary.auc, 0.5):
             found.append(f"coin flips are forecast with an AUC of {self.canary.auc.mean:.3f}")
         if self.canary.future_change > LARGEST_CHANGE:
-            found.append(f"forecasts change by up to {self.canary.future_change:.2g} with the answer itself or later ones")
+            found.append(
+                f"forecasts change by up to {self.canary.future_change:.2g} with the answer itself or later ones"
+            )
         found += [
             f"the AUC on {one.world} is {one.excess.mean:.3f} above the oracle's"
             for one in self.sections

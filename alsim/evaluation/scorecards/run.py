@@ -48,8 +48,8 @@ def scorecard(
 ) -> Scorecard:
     """Fit a student model to simulated logs, and hold it against the truth of the simulated learners.
 
-    model         a model of alsim.models by name, such as "irt", "irt:2pl" or "bkt"; a student model without a fit, such
-                  as "elo"; "module:Name"; a class of student models, which is called with `Items`; or a function that
+    model         a model of alsim.models by name, such as "irt", "irt:2pl" or "bkt"; a student model without a fit,
+                  such as "elo"; "module:Name"; a class of student models, which is called with `Items`; or a function that
                   takes a log, and returns an object with `predict(log)`, or a student model
     num_learners  learners of each log to which the model is fitted, at least 20; half as many are held out
     logs          number of logs; None: 10, and 1 for "dkt"
@@ -71,9 +71,7 @@ def scorecard(
     plan = Plan(candidate, number, runs, read_seed(seed), progress or (lambda *_: None))
     own, *others = [section_of(plan, world, k) for k, world in enumerate(candidate.own)]
     misfit = None if candidate.misfit is None else section_of(plan, candidate.misfit, len(candidate.own))
-    return Scorecard(
-        candidate.name, plan.seed, number, own, tuple(others), misfit, canary_of(plan, plan.num_worlds)
-    )
+    return Scorecard(candidate.name, plan.seed, number, own, tuple(others), misfit, canary_of(plan, plan.num_worlds))
 
 
 @dataclass(frozen=True)
@@ -153,20 +151,14 @@ def summary_of(world: World, found: list[Found]) -> Section:
     """Return the measures of all logs of one kind of learners."""
     student = offset([one.held.log.student for one in found])
     group = offset([one.group for one in found])
-    correct, forecast, mastery, ability = (
-        np.concatenate([values(one) for one in found])
-        for values in (
-            lambda one: one.held.log.correct,
-            lambda one: one.forecast,
-            lambda one: one.held.mastery,
-            lambda one: one.held.ability,
-        )
-    )
-    known = None if found[0].known is None else np.concatenate([one.known for one in found])
+    correct = np.concatenate([one.held.log.correct for one in found])
+    forecast = np.concatenate([one.forecast for one in found])
+    mastery = np.concatenate([one.held.mastery for one in found])
+    ability = np.concatenate([one.held.ability for one in found])
+    known = None if found[0].known is None else np.concatenate([one.known for one in found if one.known is not None])
     estimate = forecast if known is None else np.where(np.isnan(known), 0.0, known)
     answers = [Answers(one.held.log.correct, one.forecast, one.held.chance, one.held.log.student) for one in found]
     first = found[0].parameters
-    stated = not isinstance(first, str)
     has = None if known is None else ~np.isnan(known)
     return Section(
         world=world.name,
@@ -177,8 +169,8 @@ def summary_of(world: World, found: list[Found]) -> Section:
         fitted=sum(one.num_answers for one in found),
         forecast=len(correct),
         unconverged=sum(not one.converged for one in found),
-        parameters={name: errors_of([one.parameters[name] for one in found]) for name in first} if stated else None,  # type: ignore[index]  # a dict, as in the first log
-        note="" if stated else str(first),
+        parameters=None if isinstance(first, str) else {name: errors_of(_of_parameter(found, name)) for name in first},
+        note=first if isinstance(first, str) else "",
         ability=None if found[0].ability is None else ability_errors([one.ability for one in found if one.ability]),
         mastery=None if known is None or has is None else calibration(known[has], mastery[has], student[has]),
         forecasts=calibration(forecast, correct, student),
@@ -189,8 +181,13 @@ def summary_of(world: World, found: list[Found]) -> Section:
         auc=mean_over_logs([auc_of(one.correct, one.forecast, one.student) for one in answers]),
         oracle_auc=mean_over_logs([auc_of(one.correct, one.chance, one.student) for one in answers]),
         excess=mean_over_logs([excess_of(one) for one in answers]),
-        first=first if stated else {},  # type: ignore[arg-type]  # a dict, if stated
+        first={} if isinstance(first, str) else first,
     )
+
+
+def _of_parameter(found: list[Found], name: str) -> list[Estimates]:
+    """Return the estimates of a parameter in all logs."""
+    return [one.parameters[name] for one in found if not isinstance(one.parameters, str)]
 
 
 def offset(columns: list[Any]) -> Any:
@@ -208,7 +205,7 @@ def canary_of(plan: Plan, before: int) -> Canary:
         truth, seed = plan.log(plan.candidate.own[0], k)
         flipped = truth._replace(log=with_coin_flips(truth.log, seed))
         fitted_to, held = divide(flipped, plan.num_learners)
-        fitted = plan.candidate.fit(fitted_to.log, flipped.log, seed)
+        fitted = (plan.candidate.flips or plan.candidate.fit)(fitted_to.log, flipped.log, seed)
         forecast = forecasts_of(fitted, held.log, plan.candidate.name)
         aucs.append(auc_of(held.log.correct, forecast, held.log.student))
         changed, cut = changed_from(held.log, seed)

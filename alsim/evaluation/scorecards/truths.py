@@ -82,10 +82,12 @@ def mastery_of(fitted: Any, held: TrueLog, forecast: Doubles) -> Doubles | None:
         return None
     pooled = fitted.pooled
     skills = [fitted.skills[name].parameters if name in fitted.skills else pooled for name in held.log.skills.tolist()]
-    guess, slip = (np.array([getattr(skill, name) for skill in skills])[held.log.skill] for name in ("p_guess", "p_slip"))
+    guess, slip = (
+        np.array([getattr(skill, name) for skill in skills])[held.log.skill] for name in ("p_guess", "p_slip")
+    )
     slope = 1 - slip - guess
     known = np.divide(forecast - guess, slope, out=np.full(len(forecast), np.nan), where=np.abs(slope) > 1e-6)
-    return np.clip(known, 0.0, 1.0)
+    return np.asarray(np.clip(known, 0.0, 1.0))
 
 
 __all__ = ["abilities_of", "mastery_of", "parameters_of"]

@@ -34,7 +34,7 @@ class World:
     config: Mapping[str, Any]
 
 
-STANDARD = World("standard", "ability rises by 0.02 logits with each correct answer", ITEMS)
+STANDARD = World("standard", "ability decides on answers, and rises by 0.02 logits with each correct one", ITEMS)
 CONSTANT = World(
     "constant-ability",
     "ability is constant, and decides on answers",
@@ -89,8 +89,12 @@ class TrueLog(NamedTuple):
     def of_students(self, chosen: Bools) -> TrueLog:
         """Return the log of the chosen ones of S students, with their truth."""
         rows = chosen[self.log.student]
-        columns = (column[rows] for column in (self.chance, self.mastery, self.ability))
-        return TrueLog(self.log.subset(chosen), *columns, self.bank, self.config)
+        return self._replace(
+            log=self.log.subset(chosen),
+            chance=self.chance[rows],
+            mastery=self.mastery[rows],
+            ability=self.ability[rows],
+        )
 
 
 def simulate(world: World, num_learners: int, seed: int) -> TrueLog:
