@@ -1,6 +1,7 @@
 """Scorecards: measures against twins, recovery, oracle, and models that leak."""
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.scorecards import Estimates, scorecard
 from alsim.evaluation.scorecards.canary import changed_from, coin_flips, largest_change, place_of
-from alsim.evaluation.scorecards.measures import errors_of, within_correlation
+from alsim.evaluation.scorecards.measures import auc_of, between_auc, errors_of, within_correlation
 from alsim.evaluation.scorecards.models import names
 from alsim.evaluation.scorecards.worlds import BKT, CONSTANT, divide, simulate
 from alsim.models import irt, skill_mean
 from alsim.models.scores import auc_difference, score
 from alsim.models.student import EloModel
+from alsim.utils.optional import MissingExtra
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,37 @@ def test_the_correlation_within_groups_is_that_of_residuals():
     parts = np.array([correlation(student != s) for s in range(150)])
     assert found.se == pytest.approx(math.sqrt(149 / 150 * ((parts - parts.mean()) ** 2).sum()), rel=0.05)
     assert math.isnan(within_correlation(np.ones(4), np.arange(4.0), np.zeros(4, int), np.arange(4)).mean)
+
+
+def test_the_auc_between_students_is_that_of_their_pairs():
+    random = np.random.default_rng(6)
+    student, correct = random.integers(0, 12, 150).astype(np.int32), random.integers(0, 2, 150).astype(np.int8)
+    forecast = np.round(random.random(150), 1)
+    order = [
+        (np.sign(forecast[i] - forecast[j]) + 1) / 2
+        for i in np.flatnonzero(correct == 1)
+        for j in np.flatnonzero(correct == 0)
+        if student[i] != student[j]
+    ]
+    assert between_auc(correct, forecast, student).mean == pytest.approx(np.mean(order), rel=1e-12)
+
+
+def test_the_canary_of_an_honest_model_is_calibrated():
+    """200 logs of coin flips, 30 learners: the mean of z is within 4 standard errors of 0, and its deviation near 1.
+
+    The forecast is the share of correct answers so far. Over all pairs, the mean of z is below 0.
+    """
+    random = np.random.default_rng(7)
+    student = np.repeat(np.arange(30, dtype=np.int32), 20)
+    found = {between_auc: [], auc_of: []}
+    for _ in range(200):
+        correct = random.integers(0, 2, (30, 20)).astype(np.int8)
+        forecast = ((np.cumsum(correct, axis=1) - correct + 1) / (np.arange(20) + 2)).ravel()
+        for function, z in found.items():
+            one = function(correct.ravel(), forecast, student)
+            z.append((one.mean - 0.5) / one.se)
+    assert abs(np.mean(found[between_auc])) < 4 / math.sqrt(200) and 0.8 < np.std(found[between_auc]) < 1.25
+    assert np.mean(found[auc_of]) < np.mean(found[between_auc]) - 0.1
 
 
 # ── logs with their truth ────────────────────────────────────────────────────────────────────────
@@ -275,6 +308,15 @@ def test_invalid_arguments(arguments):
         scorecard("skill-mean", **arguments)
     with pytest.raises(InputTypeError, match="must be a name"):
         scorecard(3)
+
+
+@pytest.mark.parametrize("model, module, extra", [("dkt", "torch", "dkt"), ("pfa", "sklearn", "baselines")])
+def test_a_missing_dependency_is_named_before_any_work(monkeypatch, model, module, extra):
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=rf"pip install '\.\[{extra}\]'"):
+        scorecard(model)
 
 
 def test_the_names_are_unique():

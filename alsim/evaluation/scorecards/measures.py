@@ -163,6 +163,29 @@ def auc_of(correct: Codes, forecast: Doubles, student: Ints) -> Statistic:
     return normal_statistic(score(correct, forecast).auc, errors.auc, errors.students)
 
 
+def between_auc(correct: Codes, forecast: Doubles, student: Ints) -> Statistic:
+    """Compute the AUC over pairs of answers of different students, with its standard error.
+
+    Pairs of one student are left out. An answer raises or lowers the later forecasts of its student, so that these
+    pairs are in the wrong order more often than not: of coin flips, their AUC is below .50 for an honest model. The
+    standard error is that of the AUC over all pairs, which differs from it by a term of the order 1 / students.
+    """
+    right = correct == 1
+    counts = [np.bincount(student[flags], minlength=int(student.max()) + 1) for flags in (right, ~right)]
+    pairs = counts[0] * counts[1]
+    order = np.argsort(student, kind="stable")
+    ends = np.cumsum(counts[0] + counts[1])
+    within = sum(
+        score(correct[rows], forecast[rows]).auc * count
+        for rows, count in zip(np.split(order, ends[:-1]), pairs, strict=True)
+        if count
+    )
+    errors, all_pairs = score_errors(correct, forecast, student), int(right.sum()) * int((~right).sum())
+    left = all_pairs - int(pairs.sum())
+    value = (score(correct, forecast).auc * all_pairs - within) / left if left else math.nan
+    return normal_statistic(float(value), errors.auc, errors.students)
+
+
 def excess_of(answers: Answers) -> Statistic:
     """Compute the AUC of forecasts minus that of the true chances, of the same answers."""
     return normal_statistic(*auc_difference(answers.correct, answers.forecast, answers.chance, answers.student))
@@ -219,6 +242,7 @@ __all__ = [
     "Estimates",
     "ability_errors",
     "auc_of",
+    "between_auc",
     "centred",
     "covers",
     "errors_of",

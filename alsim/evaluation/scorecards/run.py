@@ -19,6 +19,7 @@ from alsim.evaluation.scorecards.measures import (
     Estimates,
     ability_errors,
     auc_of,
+    between_auc,
     errors_of,
     excess_of,
     mean_over_logs,
@@ -49,8 +50,8 @@ def scorecard(
     """Fit a student model to simulated logs, and hold it against the truth of the simulated learners.
 
     model         a model of alsim.models by name, such as "irt", "irt:2pl" or "bkt"; a student model without a fit,
-                  such as "elo"; "module:Name"; a class of student models, which is called with `Items`; or a function that
-                  takes a log, and returns an object with `predict(log)`, or a student model
+                  such as "elo"; "module:Name"; a class of student models, which is called with `Items`; or a function
+                  that takes a log, and returns an object with `predict(log)`, or a student model
     num_learners  learners of each log to which the model is fitted, at least 20; half as many are held out
     logs          number of logs; None: 10, and 1 for "dkt"
     seed          seed of the first log; log k has seed + k
@@ -207,7 +208,7 @@ def canary_of(plan: Plan, before: int) -> Canary:
         fitted_to, held = divide(flipped, plan.num_learners)
         fitted = (plan.candidate.flips or plan.candidate.fit)(fitted_to.log, flipped.log, seed)
         forecast = forecasts_of(fitted, held.log, plan.candidate.name)
-        aucs.append(auc_of(held.log.correct, forecast, held.log.student))
+        aucs.append(between_auc(held.log.correct, forecast, held.log.student))
         changed, cut = changed_from(held.log, seed)
         after = forecasts_of(fitted, changed, plan.candidate.name)
         change = max(change, largest_change(held.log, cut, forecast, after))
