@@ -119,6 +119,7 @@ class Purpose(IntEnum):
     LOOKAHEAD = 10  # keys of simulated copies of learners
     BOUND = 11  # interactions that gain as much as any can, see evaluation.bounds
     ENGINE = 12  # recommendations to students, whose names are hashed to (learner, episode)
+    CANARY = 13  # coin flips in place of answers, see evaluation.scorecards
 
 
 class Reason(IntEnum):

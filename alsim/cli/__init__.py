@@ -22,6 +22,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     matrix,
     ope,
     rehearse,
+    scorecard,
     scoring,
     settings,
     show,

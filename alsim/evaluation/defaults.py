@@ -8,3 +8,7 @@ AUDIT_LEARNERS = 1000
 """Learners of an audit."""
 CERTIFIED_LOGS = 20
 """Repeated logs of a certificate."""
+SCORECARD_LEARNERS = 1000
+"""Learners of each log of a scorecard to which the model is fitted; half as many are held out."""
+SCORECARD_LOGS = 10
+"""Simulated logs of a scorecard; of `dkt`, one."""

@@ -82,14 +82,8 @@ def score_errors(correct: ArrayLike, predicted: ArrayLike, student: ArrayLike) -
     Source: Obuchowski (1997), Biometrics 53, 567-578, for the AUC.
     """
     answers, predictions = _checked(correct, predicted)
-    students = np.asarray(student)
-    if students.shape != answers.shape or students.dtype.kind not in "iu":
-        raise AlsimError(
-            f"student must be integers of shape {answers.shape}; got {students.dtype} of shape {students.shape}: "
-            "pass the index of the student of each response"
-        )
+    index = _student_index(student, answers)
     scores, losses = score(answers, predictions), _losses(answers, predictions)
-    index = np.unique(students, return_inverse=True)[1]
     squared = _error_of_mean(losses.squared, index)
     return ScoreErrors(
         auc=math.nan if _is_partial(answers) else _error(_auc_influence(answers == 1, predictions, scores.auc), index),
@@ -98,6 +92,41 @@ def score_errors(correct: ArrayLike, predicted: ArrayLike, student: ArrayLike) -
         accuracy=_error_of_mean(losses.equal, index),
         students=int(index.max()) + 1,
     )
+
+
+class AucDifference(NamedTuple):
+    """Difference of the AUCs of two predictions of the same responses.
+
+    difference  AUC of the first minus AUC of the second; NaN if all responses are equal
+    se          its standard error for a random sample of S students; NaN if S < 2
+    students    S
+    """
+
+    difference: float
+    se: float
+    students: int
+
+
+def auc_difference(correct: ArrayLike, first: ArrayLike, second: ArrayLike, student: ArrayLike) -> AucDifference:
+    """Compute the difference of the AUCs of two predictions of the same responses, and its standard error.
+
+        AUC(first) - AUC(second)
+
+    correct        (R,) 0 or 1
+    first, second  (R,) probabilities of a correct response
+    student        (R,) integers that identify the student of each response
+
+    The predictions are paired: the difference of the linearised AUCs is summed by student, as in `score_errors`.
+
+    Returns an AucDifference. Raises AlsimError as `score_errors` does.
+    Source: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845; Obuchowski (1997) for clusters.
+    """
+    answers, predictions = _checked(correct, first)
+    _, others = _checked(correct, second)
+    index = _student_index(student, answers)
+    one, other = score(answers, predictions).auc, score(answers, others).auc
+    influence = _auc_influence(answers == 1, predictions, one) - _auc_influence(answers == 1, others, other)
+    return AucDifference(one - other, _error(influence, index), int(index.max()) + 1)
 
 
 class _Losses(NamedTuple):
@@ -136,6 +165,17 @@ def _checked(correct: ArrayLike, predicted: ArrayLike) -> tuple[Doubles, Doubles
     if not (valid := (predictions >= 0) & (predictions <= 1)).all():
         raise AlsimError(f"predictions must be probabilities in [0, 1]; got {predictions[~valid][0]:g}")
     return answers, predictions
+
+
+def _student_index(student: ArrayLike, answers: Doubles) -> Longs:
+    """Return the number (R,) of the student of each response, from 0. Raises AlsimError as `score_errors` does."""
+    students = np.asarray(student)
+    if students.shape != answers.shape or students.dtype.kind not in "iu":
+        raise AlsimError(
+            f"student must be integers of shape {answers.shape}; got {students.dtype} of shape {students.shape}: "
+            "pass the index of the student of each response"
+        )
+    return np.asarray(np.unique(students, return_inverse=True)[1])
 
 
 def _is_partial(answers: Doubles) -> bool:
