@@ -43,7 +43,7 @@ def estimates_of(model: Any, log: Responses, learner: Longs) -> Judged:
         if model not in FITTED:
             raise AlsimError(
                 f"model must be a student model, a file of one, or one of {', '.join(FITTED)}; got {model!r:.60}"
-                f"{did_you_mean(model, FITTED)}"
+                f"{did_you_mean(model, FITTED) or ', and there is no such file: check the path'}"
             )
         return _cross_fitted(model, log, learner)
     made = _model_of(model, log)
