@@ -140,7 +140,10 @@ def statistics() -> list[Any]:
     dataset = alsim.generate_dataset(num_learners=20, seed=0, config=config)
     table = ope.TableLog({"episode": [0, 1], "reward": [0, 1], "behaviour": [0.5, 0.5], "target": [0.5, 0.5]})
     actions = np.arange(40) % 2
+    card = found.scorecards.scorecard("irt", num_learners=20, logs=1)
     return [
+        *(card, card.own, card.canary, card.own.ability, card.own.parameters["b"], card.own.first["b"]),
+        alsim.models.auc_difference([0, 1], [0.5, 0.5], [0.5, 0.75], [0, 1]),
         *(found.mean([0.5, 1.0]), found.paired_difference([0.5, 1.0], [0.25, 1.5])),
         *(compared, compared.courses["rules"], found.cumulative_incidence(steps, reason, 12)),
         found.matrix(["rules", "uniform"], ["standard"], learners=20, config=config),
