@@ -140,7 +140,10 @@ def statistics() -> list[Any]:
     dataset = alsim.generate_dataset(num_learners=20, seed=0, config=config)
     table = ope.TableLog({"episode": [0, 1], "reward": [0, 1], "behaviour": [0.5, 0.5], "target": [0.5, 0.5]})
     actions = np.arange(40) % 2
+    card = found.scorecards.scorecard("irt", num_learners=20, logs=1)
     return [
+        *(card, card.own, card.canary, card.own.ability, card.own.parameters["b"], card.own.first["b"]),
+        alsim.models.auc_difference([0, 1], [0.5, 0.5], [0.5, 0.75], [0, 1]),
         *(found.mean([0.5, 1.0]), found.paired_difference([0.5, 1.0], [0.25, 1.5])),
         *(compared, compared.courses["rules"], found.cumulative_incidence(steps, reason, 12)),
         found.matrix(["rules", "uniform"], ["standard"], learners=20, config=config),
@@ -165,7 +168,18 @@ def experiments() -> list[Any]:
         *(found.compare_ratios(c, c**2, t, t**2), found.kaplan_meier(times, events)),
         *(found.log_rank(times, events, times, events), found.censored_incidence(times, events)),
         *(found.Moments.of(np.stack([c, t])), found.confidence_sequence(c), found.anytime_test(0.5, 1.0, 40)),
+        *abtests(c, t),
     ]
+
+
+def abtests(control: Any, treatment: Any) -> list[Any]:
+    found, values = alsim.evaluation.experiments, np.concatenate([control, treatment])
+    arms = {"control": {"policy": "uniform", "share": 0.5}, "new": {"policy": "rules", "share": 0.5}}
+    plan = {"name": "a", "arms": arms, "students": 20, "repetitions": 100, "looks": 2, "config": {"max_episode_steps": 3}}
+    data = found.read_experiment({"arm": np.repeat(["a", "b"], 40), "y": values}, ["y"], arm="arm")
+    test = found.analyse(data, ["y"], guardrails={"y": 1.0}, sequential=True)
+    one = test.comparisons[0]
+    return [data, test, one, one.sequence, test.guardrails[0], found.read_experiment_plan(plan), found.rehearse(plan)]
 
 
 def fairness() -> list[Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
-    from alsim.evaluation import experiments, fairness, ope, statistics
+    from alsim.evaluation import experiments, fairness, ope, scorecards, statistics
     from alsim.evaluation.comparison import Comparison, compare
     from alsim.evaluation.endings import Incidence, cumulative_incidence, restricted_mean_time
     from alsim.evaluation.estimates import PairedDifference, Statistic
@@ -63,9 +63,10 @@ __all__ = [
     "probability_of_improvement",
     "restricted_mean_time",
     "run_interval",
+    "scorecards",
     "statistics",
     "variance_reduction",
     "wilson",
 ]
 
-__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("experiments", "fairness", "ope", "statistics"))
+__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("experiments", "fairness", "ope", "scorecards", "statistics"))

@@ -12,13 +12,14 @@ from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, ModelError, load_fit
-    from alsim.models.scores import ScoreErrors, Scores, score, score_errors
+    from alsim.models.scores import AucDifference, ScoreErrors, Scores, auc_difference, score, score_errors
     from alsim.responses.log import Responses, codes_of
     from alsim.responses.reading import read_responses
     from alsim.responses.report import Report, ResponsesError
     from alsim.responses.study import StudyEvents
 
 _HOMES = {
+    "AucDifference": "alsim.models.scores",
     "Fit": "alsim.models.base",
     "ModelError": "alsim.models.base",
     "Report": "alsim.responses.report",
@@ -27,6 +28,7 @@ _HOMES = {
     "ScoreErrors": "alsim.models.scores",
     "Scores": "alsim.models.scores",
     "StudyEvents": "alsim.responses.study",
+    "auc_difference": "alsim.models.scores",
     "codes_of": "alsim.responses.log",
     "load_fit": "alsim.models.base",
     "read_responses": "alsim.responses.reading",
@@ -38,6 +40,7 @@ _MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean", "student
 """Modules of the models, imported on first use."""
 
 __all__ = [
+    "AucDifference",
     "Fit",
     "ModelError",
     "Report",
@@ -46,6 +49,7 @@ __all__ = [
     "ScoreErrors",
     "Scores",
     "StudyEvents",
+    "auc_difference",
     "codes_of",
     "load_fit",
     "read_responses",

@@ -31,6 +31,7 @@ class Estimates(NamedTuple):
     se: Doubles
 
 
+@short_repr
 @dataclass(frozen=True)
 class Errors:
     """Errors of estimates of a parameter, over all logs.
@@ -96,6 +97,7 @@ def root_mean_square(values: Doubles) -> float:
     return float(np.sqrt(np.mean(values**2))) if len(values) else math.nan
 
 
+@short_repr
 @dataclass(frozen=True)
 class AbilityErrors:
     """Errors of the estimated abilities of held-out learners, logits.

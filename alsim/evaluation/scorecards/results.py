@@ -85,6 +85,7 @@ class Section:
         }
 
 
+@short_repr
 @dataclass(frozen=True)
 class Canary:
     """Checks for leaks, on logs whose answers are coin flips.
