@@ -175,7 +175,14 @@ def experiments() -> list[Any]:
 def abtests(control: Any, treatment: Any) -> list[Any]:
     found, values = alsim.evaluation.experiments, np.concatenate([control, treatment])
     arms = {"control": {"policy": "uniform", "share": 0.5}, "new": {"policy": "rules", "share": 0.5}}
-    plan = {"name": "a", "arms": arms, "students": 20, "repetitions": 100, "looks": 2, "config": {"max_episode_steps": 3}}
+    plan = {
+        "name": "a",
+        "arms": arms,
+        "students": 20,
+        "repetitions": 100,
+        "looks": 2,
+        "config": {"max_episode_steps": 3},
+    }
     data = found.read_experiment({"arm": np.repeat(["a", "b"], 40), "y": values}, ["y"], arm="arm")
     test = found.analyse(data, ["y"], guardrails={"y": 1.0}, sequential=True)
     one = test.comparisons[0]

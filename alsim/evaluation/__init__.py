@@ -69,4 +69,7 @@ __all__ = [
     "wilson",
 ]
 
-__getattr__, __dir__ = attach(__name__, _HOMES, submodules=("experiments", "fairness", "ope", "scorecards", "statistics"))
+SUBMODULES = ("experiments", "fairness", "ope", "scorecards", "statistics")
+__getattr__, __dir__ = attach(
+    __name__, _HOMES, submodules=SUBMODULES
+)
