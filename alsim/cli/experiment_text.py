@@ -22,6 +22,8 @@ from alsim.evaluation.experiments.rehearsal_report import MISMATCH, Rehearsal
 WIDTH = 30
 """Columns to which names of metrics are shortened."""
 MOST_DECIMALS = 6
+LABELS = 21
+"""Columns of the labels of facts."""
 
 
 # ── A/B tests ────────────────────────────────────────────────────────────────────────────────────
@@ -89,7 +91,7 @@ def _facts(found: AbTest) -> list[tuple[str, str]]:
         else "fixed horizon, valid at one look"
     )
     return [
-        ("experiment", data.source),
+        ("data", shortened(data.source, COLUMNS - LABELS)),
         ("students", f"{sum(sizes):,}: {arms}"),
         ("independent unit", unit),
         ("test", kind),

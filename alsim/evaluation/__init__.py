@@ -70,6 +70,4 @@ __all__ = [
 ]
 
 SUBMODULES = ("experiments", "fairness", "ope", "scorecards", "statistics")
-__getattr__, __dir__ = attach(
-    __name__, _HOMES, submodules=SUBMODULES
-)
+__getattr__, __dir__ = attach(__name__, _HOMES, submodules=SUBMODULES)

@@ -30,9 +30,9 @@ def table(tmp_path_factory):
 
 PLAN = """
 name = "test"
-students = 60
+students = 20
 repetitions = 100
-looks = 5
+looks = 2
 [arms.control]
 policy = "uniform"
 share = 0.5
@@ -40,7 +40,8 @@ share = 0.5
 policy = "rules"
 share = 0.5
 [config]
-max_episode_steps = 10
+max_episode_steps = 2
+num_los = 3
 """
 
 
@@ -107,6 +108,7 @@ def test_the_report_of_a_rehearsal(run, tmp_path, monkeypatch):
     assert "Rehearsal of the experiment test" in (tmp_path / "a.svg").read_text()
 
 
+@pytest.mark.compiled
 def test_repetitions_replace_those_of_the_plan(run, tmp_path):
     (tmp_path / "plan.toml").write_text(PLAN)
     status, printed, _ = run("rehearse", tmp_path / "plan.toml", "--repetitions", 120, "--json", "-")
@@ -127,7 +129,7 @@ def test_a_plan_of_the_package_is_written_and_never_over_another_file(run, tmp_p
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("students", "studens"), "studens = 60: unknown key"),
+        (("students", "studens"), "studens = 20: unknown key"),
         (("rules", "ruls"), "ruls"),
         (("repetitions = 100", "repetitions = 10"), "repetitions = 10: expected a number >= 100"),
     ],

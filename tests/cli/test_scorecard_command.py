@@ -9,6 +9,8 @@ from alsim.evaluation.scorecards import scorecard
 
 SMALL = ("--learners", 40, "--logs", 1)
 
+pytestmark = pytest.mark.compiled  # fits take long in the interpreter
+
 
 def test_the_report_has_the_keys_of_the_page(run, tmp_path):
     status, printed, _ = run("scorecard", "irt", *SMALL, "--seed", 2, "--json", tmp_path / "card.json")

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 import alsim
+from alsim.assignment import Experiment
+from alsim.engine import AdaptiveEngine, export_log, load_log
 from alsim.errors import AlsimError
 from alsim.evaluation import experiments as ex
 
@@ -141,7 +143,8 @@ def test_the_order_of_arrival_is_that_of_a_column():
 
 
 def test_datasets_are_arms_with_the_names_of_their_policies():
-    datasets = [alsim.generate_dataset(40, 2, policy=p, seed=s) for p, s in (("uniform", 1), ("rules", 2))]
+    config, arms = {"max_episode_steps": 8}, (("uniform", 1), ("rules", 2))
+    datasets = [alsim.generate_dataset(40, 2, policy=p, seed=s, config=config) for p, s in arms]
     data = ex.read_experiment(datasets, ["learning/interactions", "final_mastery", "give_up_rate"])
     assert data.names == ("uniform", "rules") and data.sizes.tolist() == [40, 40]
     gains, learners = datasets[1].transitions.column("mastery_gain").to_numpy(), datasets[1].learner_id
@@ -246,3 +249,56 @@ def test_a_bad_cell_is_named_with_its_line(tmp_path):
     with pytest.raises(AlsimError, match="line 4: metric"):
         ex.read_experiment(tmp_path / "a.csv", ["score"], arm="arm")
     assert len(table["arm"]) == N
+
+
+# ── engines ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["names", "numbers"])
+def engine_log(request, tmp_path_factory):
+    """The log of an engine in which 12 students answer 4 questions each within an experiment, after one outside it."""
+    graph = {"a": [], "b": ["a"]}
+    items = [{"id": f"{s}{k}", "skills_taught": [s], "skills_assessed": [s]} for s in graph for k in range(6)]
+    tutoring = Experiment("tutoring", {"control": 0.5, "new": 0.5}, policies={"control": "guide", "new": "alosi"})
+    engine = AdaptiveEngine(graph, items, policy="experiment:tutoring", experiments=tutoring)
+    for student in range(12):
+        name = f"s{student}"
+        engine.process_response(name, "a0", True, time=1.0)  # before the exposure
+        for k in range(4):
+            item = engine.recommend(name, n=1, time=10.0 + 100 * k)[0].item
+            engine.process_response(name, item, (student + k) % 3 > 0, time=20.0 + 100 * k)
+    path = tmp_path_factory.mktemp("engine") / "log"
+    return load_log(export_log(engine, path, names=request.param)), tutoring
+
+
+def test_students_of_an_engine_count_from_their_first_exposure_on(engine_log):
+    log, tutoring = engine_log
+    data = ex.read_experiment(log, ["correct/answers", "interactions", "learning", "sessions", "session_minutes"])
+    assert data.names == ("control", "new") and len(data.arms) == 12
+    if log.manifest["names"]:
+        expected = [tutoring.names.index(tutoring.assign(f"s{k}")) for k in range(12)]
+        names = log.exposures().student
+        assert data.arms.tolist() == [expected[int(name[1:])] for name in names]
+    assert set(data.values["answers"].tolist()) == {4.0} == set(data.values["interactions"].tolist())
+    assert sorted(data.values["correct"].tolist()) == sorted(sum((s + k) % 3 > 0 for k in range(4)) for s in range(12))
+    assert data.values["session_minutes"] == pytest.approx(np.full(12, 310 / 60))
+    assert set(data.values["sessions"].tolist()) == {1.0}
+    rows = log.time > 5
+    assert data.values["learning"].sum() == pytest.approx(log.reward[rows].astype(float).sum(), rel=1e-6)
+
+
+def test_the_experiment_of_an_engine_is_analysed(engine_log):
+    found = ex.analyse(ex.read_experiment(engine_log[0], ["correct/answers"]), ["correct/answers"])
+    assert found.data.source == "experiment tutoring" and 0 <= found.comparisons[0].p <= 1
+
+
+def test_bad_experiments_of_engines_are_refused_in_one_sentence(engine_log, tmp_path):
+    log, _ = engine_log
+    with pytest.raises(AlsimError, match="there is no experiment 'tutorin' in the log; did you mean 'tutoring'"):
+        ex.read_experiment(log, ["learning"], experiment="tutorin")
+    with pytest.raises(AlsimError, match="unknown metric 'reward'"):
+        ex.read_experiment(log, ["reward"])
+    plain = AdaptiveEngine({"a": []}, [{"id": "a0", "skills_taught": ["a"], "skills_assessed": ["a"]}])
+    plain.recommend("s", time=1.0)
+    with pytest.raises(AlsimError, match="has no experiment"):
+        ex.read_experiment(load_log(export_log(plain, tmp_path / "log")), ["learning"])

@@ -150,6 +150,7 @@ def test_mastery_of_the_bkt_learners_decides_on_answers():
 # ── recovery and misfit ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.compiled
 def test_irt_recovers_its_own_learners_and_not_those_that_drift(irt_card):
     """600 learners, 4 logs, seed 0: difficulties seem too low where ability rises (S4.2), and by less than .05 else."""
     own, drift = irt_card.own, irt_card.misfit
@@ -163,6 +164,7 @@ def test_irt_recovers_its_own_learners_and_not_those_that_drift(irt_card):
     assert drift.ability.bias.mean < -0.08 and own.mastery is None
 
 
+@pytest.mark.compiled
 def test_bkt_recovers_its_own_learners_and_not_mastery_under_standard(bkt_card):
     """400 learners, 2 logs, seed 0: P(known) is calibrated on its own learners, and follows ability on others."""
     own, misfit = bkt_card.own, bkt_card.misfit
@@ -177,6 +179,7 @@ def test_bkt_recovers_its_own_learners_and_not_mastery_under_standard(bkt_card):
     assert misfit.follows["ability"].mean > 0.3 > 0.1 > abs(own.follows["ability"].mean)
 
 
+@pytest.mark.compiled
 def test_no_honest_model_exceeds_the_oracle(irt_card, bkt_card):
     """All models but DKT: with probability .001 each, the sampling error exceeds 3.3 standard errors."""
     cards = [irt_card, bkt_card]
@@ -191,6 +194,7 @@ def test_no_honest_model_exceeds_the_oracle(irt_card, bkt_card):
             assert one.excess.mean == pytest.approx(one.auc.mean - one.oracle_auc.mean, abs=1e-12)
 
 
+@pytest.mark.compiled
 def test_baselines_meet_all_learners_and_have_no_recovery():
     card = scorecard("skill-mean", num_learners=40, logs=1, seed=3)
     assert [one.world for one in card.sections] == ["constant-ability", "bkt", "standard"] and card.misfit is None
@@ -201,6 +205,7 @@ def test_baselines_meet_all_learners_and_have_no_recovery():
 
 
 @pytest.mark.ci
+@pytest.mark.compiled
 def test_the_stated_errors_of_irt_cover_the_truth():
     """20 logs of 1,000 learners, seed 100: 600 intervals per parameter; 3.3 standard errors over logs."""
     card = scorecard("irt:2pl", logs=20, seed=100)
@@ -235,6 +240,7 @@ def next_answer(log):
 
 
 @pytest.mark.parametrize("leak", [own_answer, mean_of_all])
+@pytest.mark.compiled
 def test_the_canary_catches_models_that_use_the_answer(leak):
     card = scorecard(lambda log: Leaking(log, leak), num_learners=60, logs=1)
     assert card.canary.auc.mean > 0.5 + 3.3 * card.canary.auc.se
@@ -242,6 +248,7 @@ def test_the_canary_catches_models_that_use_the_answer(leak):
     assert " leaks: " in card.verdict
 
 
+@pytest.mark.compiled
 def test_the_future_of_an_answer_is_caught_although_coin_flips_do_not_tell_it():
     card = scorecard(lambda log: Leaking(log, next_answer), num_learners=60, logs=1)
     assert abs(card.canary.auc.mean - 0.5) < 3.3 * card.canary.auc.se
@@ -267,6 +274,7 @@ def test_answers_change_from_one_answer_of_each_student_on():
 # ── models of users ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.compiled
 def test_a_function_and_a_class_of_users():
     """A function that fits IRT has a recovery, since its fit has parameters; a student model has none."""
     card = scorecard(lambda log: irt.fit(log, "3pl"), num_learners=60, logs=1)
@@ -297,12 +305,14 @@ class Wrong:
         (lambda log: Wrong(lambda log: "often"), "one probability per answer"),
     ],
 )
+@pytest.mark.compiled
 def test_invalid_models(model, message):
     with pytest.raises(AlsimError, match=message.replace("?", r"\?")):
         scorecard(model, num_learners=20, logs=1)
 
 
 @pytest.mark.parametrize("arguments", [{"num_learners": 19}, {"num_learners": 1.5}, {"logs": 0}, {"seed": -1}])
+@pytest.mark.compiled
 def test_invalid_arguments(arguments):
     with pytest.raises(AlsimError, match=next(iter(arguments))):
         scorecard("skill-mean", **arguments)
@@ -311,6 +321,7 @@ def test_invalid_arguments(arguments):
 
 
 @pytest.mark.parametrize("model, module, extra", [("dkt", "torch", "dkt"), ("pfa", "sklearn", "baselines")])
+@pytest.mark.compiled
 def test_a_missing_dependency_is_named_before_any_work(monkeypatch, model, module, extra):
     for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
@@ -323,6 +334,7 @@ def test_the_names_are_unique():
     assert len({*names()}) == len(names())
 
 
+@pytest.mark.compiled
 def test_progress_ends_at_the_total():
     seen = []
     scorecard("skill-mean", num_learners=20, logs=2, progress=lambda *values: seen.append(values))
@@ -330,6 +342,7 @@ def test_progress_ends_at_the_total():
     assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
 
 
+@pytest.mark.compiled
 def test_the_text_is_within_80_columns(irt_card, bkt_card):
     for card in (irt_card, bkt_card, replace(irt_card, model="x" * 200)):
         assert max(map(len, card.text.splitlines())) <= 80

@@ -40,8 +40,8 @@ CONSTANT = World(
     "ability is constant, and decides on answers",
     {**ITEMS, "dynamics": {"name": "standard", "ability_gain": 0.0}},
 )
-# Contents teach nothing and learners never give up, so that the model of the log is the fitted one. An end by mastery would
-# depend on the hidden bits; with 20 outcomes, nearly no learner gets to know all of them.
+# Contents teach nothing and learners never give up, so that the model of the log is the fitted one. An end by mastery
+# would depend on the hidden bits; with 20 outcomes, nearly no learner gets to know all of them.
 BKT = World(
     "bkt",
     "each outcome is known or not, and questions teach it",
