@@ -40,6 +40,9 @@ UNCOMPILED = "(not ci or interpreted) and not compiled and not versionless"
 IN_PARALLEL = ("-n", "auto", "--dist", "worksteal")
 """Options of pytest-xdist: one worker per core. PYTEST_XDIST_AUTO_NUM_WORKERS sets another number; 0 means none."""
 
+EXPERIMENTS = ("rehearsals", "fairness", "scorecards")
+"""Benchmarks of experiments, groups and student models."""
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -373,9 +376,9 @@ def bench(session: nox.Session) -> None:
 def claims(session: nox.Session) -> None:
     """Run the long benchmarks, write benchmarks/claims.md, and train with each recipe; needs an idle machine."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", ".[redis,server]", *group("bench"))
+    session.install("-q", "-e", ".[baselines,dkt,evaluation,redis,server]", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
-    for claim in ("policies", "engine_stores", "engine_server", "cold_start", "ope", "ope_time", "rehearsals"):
+    for claim in ("policies", "engine_stores", "engine_server", "cold_start", "ope", "ope_time", *EXPERIMENTS):
         session.run("python", "-m", f"benchmarks.{claim}")
     session.run("python", "-m", "benchmarks.training_time", "--part", "alsim")
     for peers in ("training-time-torch", "training-time-jax", "ope-peers"):

@@ -27,7 +27,6 @@ def rehearse(
         str,
         typer.Argument(
             metavar="PLAN",
-            callback=allow_classes,
             show_default=False,
             help="TOML file, or a plan of the package: learning, mastery or classes.",
         ),
@@ -70,6 +69,8 @@ def rehearse(
     known = read_experiment_plan(plan)
     if repetitions is not None:
         known = read_experiment_plan({**known.model_dump(), "repetitions": repetitions})
+    for arm in known.arms.values():
+        allow_classes(arm.policy)
     with counted_progress("experiments", known.repetitions) as show:
         found = run(known, num_threads=num_threads, progress=lambda done, total: show(done, "", total))
     result = found.to_dict()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -138,6 +139,17 @@ def test_invalid_plans_are_one_sentence(run, tmp_path, change, message):
     (tmp_path / "plan.toml").write_text(PLAN.replace(*change))
     status, printed, error = run("rehearse", tmp_path / "plan.toml")
     assert status == 2 and message in error and len(error.splitlines()) == 1 and not printed
+
+
+def test_policies_of_a_plan_may_be_classes_in_the_working_directory(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    source = "from alsim.policies import make_policy\n\n\ndef Teacher():\n    return make_policy('uniform')\n"
+    (tmp_path / "teacher_of_plan.py").write_text(source)
+    (tmp_path / "plan.toml").write_text(PLAN.replace('"rules"', '"teacher_of_plan:Teacher"'))
+    status, printed, error = run("rehearse", "plan.toml", "--json", "-")
+    assert status == 0, error
+    assert json.loads(printed)["arms"]["new"]["policy"] == "teacher_of_plan:Teacher"
 
 
 def test_a_plan_that_does_not_exist(run, tmp_path):

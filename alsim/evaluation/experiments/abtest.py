@@ -195,7 +195,8 @@ def analyse(
             "false alarms of a fixed-horizon test more frequent; wait, or use confidence sequences (--sequential)"
         )
     expected = _read_shares(data, shares)
-    chosen = [split_metric(one) if isinstance(one, str) else one for one in metrics]
+    named = [split_metric(one) if isinstance(one, str) else one for one in metrics]
+    chosen = list(dict.fromkeys(named))
     if not chosen:
         raise AlsimError("metrics must name at least one metric; got none: name a column")
     treatments = range(1, len(data.names))
