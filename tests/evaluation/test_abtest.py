@@ -137,9 +137,8 @@ def test_tables_of_all_kinds_are_the_same_experiment(tmp_path):
 
 def test_a_metric_that_is_named_twice_is_tested_once():
     found = analysed(students(), ["score", "score"])
-    assert [one.metric for one in found.comparisons] == ["score"] and "other_arms" not in found.to_dict()["metrics"][
-        "score"
-    ]
+    assert [one.metric for one in found.comparisons] == ["score"]
+    assert "other_arms" not in found.to_dict()["metrics"]["score"]
 
 
 def test_the_order_of_arrival_is_that_of_a_column():
