@@ -588,7 +588,7 @@ def test_a_report_that_cannot_be_written_is_named(run, tmp_path):
     [
         (("gen",), "unknown command 'gen'; did you mean 'generate'? See alsim --help"),
         (("Init_Config",), "unknown command 'Init_Config'; did you mean 'init-config'? See alsim --help"),
-        (("xyz",), "unknown command 'xyz'; expected one of audit, bank, "),
+        (("xyz",), "unknown command 'xyz'; expected one of abtest, audit, bank, "),
         (("fit", "bkr", "log.csv"), "unknown model 'bkr'; did you mean 'bkt'? See alsim fit --help"),
         (("--nonsense",), "unknown option '--nonsense'; see alsim --help"),
         (("generate",), "--out DIR is missing: directory to write; see alsim generate --help"),

@@ -15,7 +15,7 @@ from alsim.config import Config, independent_unit
 from alsim.config.sections import Count, Section, Share, error_message
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.experiments.student_metrics import StudentMetric, read_student_metric
-from alsim.utils.reading import missing_file_cure, read_toml, reason
+from alsim.utils.reading import MAX_TOML, missing_file_cure, read_text, read_toml, reason
 
 SHIPPED = ("learning", "mastery", "classes")
 """Names of the plans that are part of the package."""
@@ -122,15 +122,23 @@ def read_experiment_plan(source: ExperimentPlan | Mapping[str, Any] | str | Path
 
 def plan_text(name: str) -> str:
     """Return the content of a plan of the package."""
-    return files("alsim.evaluation.experiments").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8")
+    return read_text(_shipped(name), MAX_TOML, encoding="utf-8")
+
+
+def _shipped(name: str) -> str:
+    """Return the path of a plan of the package. Raises AlsimError for another name."""
+    if name not in SHIPPED:
+        raise AlsimError(
+            f"there is no plan {name!r:.100} in the package{did_you_mean(name, SHIPPED)}; it has {', '.join(SHIPPED)}"
+        )
+    return str(files("alsim.evaluation.experiments").joinpath("plans", f"{name}.toml"))
 
 
 def _read(source: str | Path) -> tuple[dict[str, Any], str]:
     """Return the tables of a plan, and its name for messages."""
     path = Path(source)
     if str(source) in SHIPPED and not path.exists():
-        with_name = files("alsim.evaluation.experiments").joinpath("plans", f"{source}.toml")
-        return read_toml(str(with_name)), str(source)
+        return read_toml(_shipped(str(source))), str(source)
     try:
         return read_toml(path), str(path)
     except FileNotFoundError:
