@@ -28,7 +28,7 @@ def rehearse(
         typer.Argument(
             metavar="PLAN",
             show_default=False,
-            help="TOML file, or a plan of the package: learning, mastery or classes.",
+            help="File of a plan in TOML, or a plan of the package: learning, mastery or classes.",
         ),
     ],
     repetitions: Annotated[

@@ -19,7 +19,7 @@ from alsim.evaluation.experiments.results import MeanDifference, RelativeLift
 from alsim.evaluation.experiments.shares import sample_ratio_mismatch
 from alsim.evaluation.experiments.student_metrics import StudentMetric, split_metric
 from alsim.evaluation.statistics import holm
-from alsim.evaluation.statistics_input import read_confidence
+from alsim.evaluation.statistics_input import read_confidence, read_count
 from alsim.types import Bools, Doubles, Longs, short_repr
 
 LOOKS = 20
@@ -189,6 +189,8 @@ def analyse(
     """
     level, n = read_confidence(confidence), len(data.arms)
     check_sizes(data)
+    if planned is not None:
+        planned = read_count(planned, "planned", 1, 2**53, "pass the planned number of students")
     if planned is not None and not sequential and n < planned:
         raise AlsimError(
             f"{data.source} has {n:,} of {planned:,} planned students: a look before the planned end makes the "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
 from alsim.types import Doubles, Longs, short_repr
@@ -30,8 +31,8 @@ class ExperimentData(NamedTuple):
     """Value measured before assignment, (n,)."""
     clusters: Longs | None = None
     """Class of each student, (n,), numbered from 0."""
-    strata: Longs | None = None
-    """Stratum of each student, (n,), numbered from 0."""
+    strata: NDArray[np.str_] | None = None
+    """Stratum of each student, (n,)."""
 
     def taken(self, rows: Longs) -> ExperimentData:
         """Return the data of some students, in this order."""

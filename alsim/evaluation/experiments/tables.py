@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.evaluation.experiments.data import ExperimentData, ordered_arms
@@ -70,9 +71,15 @@ def read_table(
     Raises AlsimError, which names the row, for missing columns, missing values, a student who occurs twice, and a
     covariate that was measured after assignment.
     """
+    metrics = list(metrics)
     wanted = {**roles.named(), **{f"metric {name}": name for metric in metrics for name in metric.columns}}
     if roles.covariate_time is not None and (roles.covariate is None or roles.assignment_time is None):
         raise InputTypeError("covariate_time needs covariate and assignment_time: pass the columns of all three")
+    if roles.covariate in {name for metric in metrics for name in metric.columns}:
+        raise AlsimError(
+            f"the covariate {roles.covariate!r:.60} is a metric, too, and a metric is measured after the assignment: "
+            "use a value from before"
+        )
     reader = _Reader(read_named_columns(table, lambda names, source: _chosen(wanted, names, source)))
     if roles.student is not None:
         reader.check_students(roles)
@@ -92,7 +99,7 @@ def read_table(
         values={name: reader.numbers("metric", name) for metric in metrics for name in metric.columns},
         covariate=None if roles.covariate is None else reader.numbers("covariate", roles.covariate),
         clusters=None if roles.cluster is None else reader.labels("cluster", roles.cluster)[0],
-        strata=None if roles.stratum is None else reader.labels("stratum", roles.stratum)[0],
+        strata=None if roles.stratum is None else reader.names("stratum", roles.stratum),
     )
     return data if roles.order is None else data.taken(np.argsort(reader.times("order", roles.order), kind="stable"))
 
@@ -130,6 +137,11 @@ class _Reader:
         found = self._table.ranked(name)
         self._refuse(role, name, found.codes < 0, "must not be missing")
         return found.codes, [str(label) for label in found.names]
+
+    def names(self, role: str, name: str) -> NDArray[np.str_]:
+        """Return the label in each row, (n,). Raises AlsimError for missing ones."""
+        codes, labels = self.labels(role, name)
+        return np.array(labels, np.str_)[codes]
 
     def times(self, role: str, name: str) -> Any:
         """Return numbers that sort as the times of a column, (n,). Raises AlsimError for other values."""
