@@ -164,67 +164,72 @@ def abtest_verdict(found: AbTest) -> str:
 
 def print_rehearsal(found: Rehearsal) -> str:
     """Print the results of a rehearsal; return its verdict."""
-    plan = found.plan
-    arms = ", ".join(f"{name} ({arm.policy}, {100 * arm.share:g} %)" for name, arm in plan.arms.items())
-    looks = f"{counted(len(found.ends), 'look')}" if plan.method == "sequential" else "one look, at the end"
-    primary, effect = found.primary, found.effect
-    places = max(2, decimals(effect.se) if effect.se else 3)
-    print_facts(
-        [
-            ("experiment", f"{plan.name}, {plan.students:,} students, assigned by {plan.unit}"),
-            ("arms", arms),
-            ("rehearsals", f"{plan.repetitions:,} with other simulated students, {plan.dynamics} dynamics"),
-            ("metric", plan.tested[0].name),
-            ("test", f"{plan.method}, {looks}, {100 * plan.confidence:g} %"),
-            ("true effect", f"{effect.mean:+.{places}f} ({100 * float(primary.lift[0].mean()):+.2g} % of the control)"),
-            ("minimum effect", f"{found.minimum_effect:.{places}f}, found with a power of {100 * plan.power:g} %"),
-            ("decision", _decision(found)),
-        ]
-    )
-    shares = {
-        "power": (found.power, "the effect is found"),
-        "false alarms": (found.false_alarms, "an effect is found where there is none"),
-        "false alarms, naive": (
-            found.false_alarms_naive,
-            f"the same, by a fixed test at each of {len(found.ends)} looks",
-        ),
-        "coverage": (found.coverage, "the interval contains the true effect"),
-    }
-    if plan.unit == "class":
-        shares["false alarms, no clusters"] = (
-            found.false_alarms_unclustered,
-            "the same, with errors that ignore classes",
-        )
+    print_facts(_plan_facts(found))
     print()
-    rows = [
-        (name, f"{100 * one.mean:.1f} %", f"{100 * one.ci[0]:.1f} to {100 * one.ci[1]:.1f} %", meaning)
-        for name, (one, meaning) in shares.items()
-    ]
-    print_table(
-        ("share of rehearsals", "", "95 % interval", "in which"),
-        rows,
-        texts=("share of rehearsals", "in which"),
-        wrapped="in which",
-    )
-    if plan.guardrails:
+    _print_shares(found)
+    if found.plan.guardrails:
         print()
-        rails = [
-            (
-                name,
-                f"{rail['tolerated']:+g}",
-                f"{rail['change']:+.3g}",
-                f"{100 * rail['found_kept']:.0f} %",
-                f"{100 * rail['found_broken']:.0f} %",
-            )
-            for name, rail in found.guardrails().items()
-        ]
-        print_table(("guardrail", "tolerated", "true change", "found kept", "found broken"), rails)
+        _print_rehearsed_guardrails(found)
     for name, share in found.censored.items():
         print_sentence(f"{name} is censored for {100 * share:.0f} % of the students under the control.")
     print()
     verdict = rehearsal_verdict(found)
     print_sentence(verdict)
     return verdict
+
+
+def _plan_facts(found: Rehearsal) -> list[tuple[str, str]]:
+    """Return labels and texts about the plan, and about the effect of the first treatment."""
+    plan, effect = found.plan, found.effect
+    arms = ", ".join(f"{name} ({arm.policy}, {100 * arm.share:g} %)" for name, arm in plan.arms.items())
+    looks = f"{counted(len(found.ends), 'look')}" if plan.method == "sequential" else "one look, at the end"
+    lift = 100 * float(found.primary.lift[0].mean())
+    places = max(2, decimals(effect.se) if effect.se else 3)
+    return [
+        ("experiment", f"{plan.name}, {plan.students:,} students, assigned by {plan.unit}"),
+        ("arms", arms),
+        ("rehearsals", f"{plan.repetitions:,} with other simulated students, {plan.dynamics} dynamics"),
+        ("metric", plan.tested[0].name),
+        ("test", f"{plan.method}, {looks}, {100 * plan.confidence:g} %"),
+        ("true effect", f"{effect.mean:+.{places}f} ({lift:+.2g} % of the control)"),
+        ("minimum effect", f"{found.minimum_effect:.{places}f}, found with a power of {100 * plan.power:g} %"),
+        ("decision", _decision(found)),
+    ]
+
+
+def _print_shares(found: Rehearsal) -> None:
+    """Print the table of the shares of rehearsals."""
+    naive = f"the same, by a fixed test at each of {len(found.ends)} looks"
+    shares = {
+        "power": (found.power, "the effect is found"),
+        "false alarms": (found.false_alarms, "an effect is found where there is none"),
+        "false alarms, naive": (found.false_alarms_naive, naive),
+        "coverage": (found.coverage, "the interval contains the true effect"),
+    }
+    if found.plan.unit == "class":
+        ignoring = "the same, with errors that ignore classes"
+        shares["false alarms, no clusters"] = (found.false_alarms_unclustered, ignoring)
+    headings = ("share of rehearsals", "", "95 % interval", "in which")
+    rows = [
+        (name, f"{100 * one.mean:.1f} %", f"{100 * one.ci[0]:.1f} to {100 * one.ci[1]:.1f} %", meaning)
+        for name, (one, meaning) in shares.items()
+    ]
+    print_table(headings, rows, texts=("share of rehearsals", "in which"), wrapped="in which")
+
+
+def _print_rehearsed_guardrails(found: Rehearsal) -> None:
+    """Print the table of the guardrails."""
+    rows = [
+        (
+            name,
+            f"{rail['tolerated']:+g}",
+            f"{rail['change']:+.3g}",
+            f"{100 * rail['found_kept']:.0f} %",
+            f"{100 * rail['found_broken']:.0f} %",
+        )
+        for name, rail in found.guardrails().items()
+    ]
+    print_table(("guardrail", "tolerated", "true change", "found kept", "found broken"), rows)
 
 
 def _decision(found: Rehearsal) -> str:

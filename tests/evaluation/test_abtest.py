@@ -272,17 +272,28 @@ def engine_log(request, tmp_path_factory):
     engine = AdaptiveEngine(graph, items, policy="experiment:tutoring", experiments=tutoring)
     for student in range(12):
         name = f"s{student}"
-        engine.process_response(name, "a0", True, time=1.0)  # before the exposure
+        engine.process_response(name, "a0", True, time=1.0, satisfaction=1)  # before the exposure
         for k in range(4):
             item = engine.recommend(name, n=1, time=10.0 + 100 * k)[0].item
-            engine.process_response(name, item, (student + k) % 3 > 0, time=20.0 + 100 * k)
+            engine.process_response(name, item, (student + k) % 3 > 0, time=20.0 + 100 * k, satisfaction=k)
     path = tmp_path_factory.mktemp("engine") / "log"
     return load_log(export_log(engine, path, names=request.param)), tutoring
 
 
 def test_students_of_an_engine_count_from_their_first_exposure_on(engine_log):
     log, tutoring = engine_log
-    data = ex.read_experiment(log, ["correct/answers", "interactions", "learning", "sessions", "session_minutes"])
+    data = ex.read_experiment(
+        log,
+        [
+            "correct/answers",
+            "interactions",
+            "learning",
+            "sessions",
+            "session_minutes",
+            "satisfaction/ratings",
+            "returned",
+        ],
+    )
     assert data.names == ("control", "new") and len(data.arms) == 12
     if log.manifest["names"]:
         expected = [tutoring.names.index(tutoring.assign(f"s{k}")) for k in range(12)]
@@ -292,6 +303,10 @@ def test_students_of_an_engine_count_from_their_first_exposure_on(engine_log):
     assert sorted(data.values["correct"].tolist()) == sorted(sum((s + k) % 3 > 0 for k in range(4)) for s in range(12))
     assert data.values["session_minutes"] == pytest.approx(np.full(12, 310 / 60))
     assert set(data.values["sessions"].tolist()) == {1.0}
+    assert set(data.values["satisfaction"].tolist()) == {0.0 + 1 + 2 + 3} and set(data.values["ratings"].tolist()) == {
+        4.0
+    }
+    assert set(data.values["returned"].tolist()) == {0.0}
     rows = log.time > 5
     assert data.values["learning"].sum() == pytest.approx(log.reward[rows].astype(float).sum(), rel=1e-6)
 

@@ -241,13 +241,13 @@ def _compared(
     data: ExperimentData, metric: StudentMetric, arm: int, sequential: bool, tuned: float, level: float
 ) -> Comparison:
     """Return the comparison of a treatment with the control, with the p-value before correction."""
-    difference, lift, reduction = tested(data, metric, arm, level)
+    difference, lift, reduction = fixed_horizon(data, metric, arm, level)
     sequence = _sequence(data, metric, arm, tuned, level) if sequential else None
     p = difference.p if sequence is None else sequence.p
     return Comparison(metric.name, data.names[arm], difference, lift, sequence, p, reduction)
 
 
-def tested(
+def fixed_horizon(
     data: ExperimentData, metric: StudentMetric, arm: int, confidence: float
 ) -> tuple[MeanDifference, RelativeLift | None, float | None]:
     """Return the fixed-horizon tests: difference, lift, and the factor by which a covariate saves students."""
@@ -289,7 +289,7 @@ def _at(data: ExperimentData, metric: StudentMetric, arm: int, end: int, tuned: 
     """Return the anytime-valid test of the first students; it excludes nothing where a test is impossible."""
     part = data.taken(np.arange(end))
     try:
-        difference = tested(part, metric, arm, level)[0]
+        difference = fixed_horizon(part, metric, arm, level)[0]
     except AlsimError:
         if end == len(data.arms):
             raise
@@ -321,4 +321,4 @@ def _guarded(
     return Guardrail(metric.name, data.names[arm], margin, found.difference.difference, found.limits)
 
 
-__all__ = ["AbTest", "Comparison", "Guardrail", "Sequence", "analyse", "tested"]
+__all__ = ["AbTest", "Comparison", "Guardrail", "Sequence", "analyse", "fixed_horizon"]

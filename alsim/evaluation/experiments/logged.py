@@ -24,6 +24,9 @@ ENGINE_METRICS: Mapping[str, str] = {
     "answers": "number of answered questions",
     "correct": "number of correct answers",
     "sessions": "number of sessions",
+    "returned": "1 for a student with a second session, 0 otherwise",
+    "satisfaction": "sum of the ratings",
+    "ratings": "number of the ratings, so that satisfaction/ratings is their mean",
     "session_minutes": "time from the first to the last event of each session, added up, minutes",
 }
 """Metrics of students in the log of an engine, from their first exposure to the experiment on."""
@@ -198,6 +201,7 @@ def _of_students(
     sessions = ends >= begun[episode_learner]
     minutes = np.maximum(ends - np.maximum(starts, begun[episode_learner]), 0.0) / 60
     credit = log.numbers("transitions", "credit")
+    rater, rating = _ratings(log, begun)
 
     def total(who: Longs, values: NDArray[Any] | None = None) -> Doubles:
         """Return the sums of values over students, or the numbers of rows."""
@@ -209,12 +213,22 @@ def _of_students(
         "answers": lambda: total(learner[rows], ~np.isnan(credit[rows])),
         "correct": lambda: total(learner[rows], np.nan_to_num(credit[rows])),
         "sessions": lambda: total(episode_learner[sessions]),
+        "returned": lambda: (total(episode_learner[sessions]) > 1).astype(np.float64),
+        "satisfaction": lambda: total(rater, rating),
+        "ratings": lambda: total(rater),
         "session_minutes": lambda: total(episode_learner[sessions], minutes[sessions]),
     }
     for name in names:
         if name not in formulas:
             raise _unknown(name, ENGINE_METRICS, f"experiment {experiment}")
     return {name: formulas[name]()[number] for name in names}
+
+
+def _ratings(log: EngineLog, begun: Doubles) -> tuple[Longs, Doubles]:
+    """Return the students who have rated since a time (n,), and their ratings, one per rating."""
+    rating, who = log.numbers("events", "satisfaction"), numpy_column(log.events, "learner_id").astype(np.int64)
+    rows = ~np.isnan(rating) & (log.numbers("events", "time") >= begun[who])
+    return who[rows], rating[rows]
 
 
 def _numbers_of(log: EngineLog, students: Sequence[str]) -> Longs:
