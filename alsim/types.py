@@ -345,6 +345,7 @@ class LearnerArrays(NamedTuple):
     parameters: Any = ()  # (N,) each: parameters of the dynamics
     lo_state: Any = ()  # (N * L,) each: state of the dynamics' own, of each LO; () if it declares none
     learner_state: Any = ()  # (N,) each: state of the dynamics' own
+    recall: Any = ()  # (N,) float64, sum over LOs of the recall after a delay; () unless the reward needs it: S6.3
 
 
 class Interaction(NamedTuple):
@@ -401,6 +402,7 @@ class Scratch(NamedTuple):
     ability_start: Any = ()  # AbilityStart of (B,), by learner
     unready: Any = ()  # (B,) float32: see Item.unready
     further: Any = ()  # four of (B,) float32: see Draws.further
+    recall: Any = ()  # (L,) float32, recall of each LO of one learner after a delay
 
 
 class Beginning(NamedTuple):
@@ -422,6 +424,13 @@ class Delay(NamedTuple):
     """Delay of delayed retention (clause S13.3)."""
 
     hours: f64
+
+
+class RecallReward(NamedTuple):
+    """Reward of recall after a delay (clause S6.3)."""
+
+    weight: f32  # of the change of its sum over LOs
+    hours: f64  # delay
 
 
 class Rows(NamedTuple):
@@ -471,5 +480,6 @@ class World(NamedTuple):
     graph: Any = ()  # Graph; () unless the dynamics reads parents
     sessions: Any = ()  # Sessions; () for one session
     retention: Any = ()  # Delay; () unless the dynamics says what is observed of mastery
+    recall: Any = ()  # RecallReward; () unless the reward has it and the dynamics says what is observed of mastery
     observed_after_each: Any = ()  # () unless the dynamics observes all LOs after each interaction
     observed_after_breaks: Any = ()  # Sessions; () unless the dynamics says what is observed, and there are breaks

@@ -72,7 +72,8 @@ def _curriculum(edges: list[Any], config: Mapping[str, Any]) -> str:
         return ""
     name = str(config.get("dynamics", {}).get("name", "standard"))
     dynamics = find_dynamics(name)
-    unread = dynamics is not None and not dynamics.reads_parents
+    values = config.get("dynamics", {})
+    unread = dynamics is not None and not dynamics.parents_matter(lambda parameter: values.get(parameter, 0))
     outcomes = len({end for edge in edges for end in edge})
     text = f"{counted(len(edges), 'edge')} between {counted(outcomes, 'outcome')}"
     return f"{text}, which the dynamics {name} does not read" if unread else text

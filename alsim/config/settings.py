@@ -34,7 +34,7 @@ from alsim.config.sections import (
     error_message,
 )
 from alsim.curriculum import Curriculum, CurriculumError
-from alsim.dynamics import DYNAMICS, find_dynamics, known_dynamics, of_parameters, unknown_dynamics
+from alsim.dynamics import DYNAMICS, Moment, find_dynamics, known_dynamics, of_parameters, unknown_dynamics
 from alsim.dynamics.parameters import Word
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError
@@ -143,6 +143,7 @@ class RewardConfig(Section):
     frustration_penalty: float = 0.3
     post_content_gain: float = 2.0
     engagement: float = 0.5
+    recall: float = 0.0
 
 
 REWARD_PRESETS: dict[str, RewardConfig] = {
@@ -150,8 +151,12 @@ REWARD_PRESETS: dict[str, RewardConfig] = {
     "learning": RewardConfig(
         correctness=0.0, mastery_gain=1.0, frustration_penalty=0.0, post_content_gain=1.0, engagement=0.0
     ),
+    "recall": RewardConfig(
+        correctness=0.0, mastery_gain=0.0, frustration_penalty=0.0, post_content_gain=0.0, engagement=0.0, recall=1.0
+    ),
 }
-"""Presets of the reward weights by name (clause S6.3): those of the specification, and the mastery gained."""
+"""Presets of the reward weights by name (clause S6.3): those of the specification, the mastery gained, and the change
+of recall after `retention.delay_hours`."""
 
 
 class TerminationConfig(Section):
@@ -178,10 +183,15 @@ class Metrics(Section):
 class SessionSettings(Section):
     """Breaks within an episode (clause S13.1)."""
 
+    text_keys = frozenset({"observe_at"})
+
     interactions: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     """Interactions between two breaks."""
     break_hours: NotNegative
     """Length of a break, hours."""
+    observe_at: Moment | None = None
+    """When the recall of all LOs is observed, if learners forget: "interaction", after each; "break", after each break,
+    which is faster; None: as the dynamics declares."""
 
 
 class ClassSettings(Section):
@@ -284,12 +294,13 @@ class Config(Section):
     @model_validator(mode="after")
     def _check_curriculum(self) -> Self:
         """Raise if the dynamics reads prerequisites, and there is no curriculum."""
-        dynamics = of_parameters(type(self.dynamics))
-        if dynamics.reads_parents and self.curriculum is None:
+        if self.reads_parents and self.curriculum is None:
+            dynamics = of_parameters(type(self.dynamics))
+            condition = f" if {dynamics.reads_parents} > 0" if isinstance(dynamics.reads_parents, str) else ""
             raise PydanticCustomError(
                 "curriculum",
-                f"the dynamics {dynamics.name!r} reads prerequisites, but the configuration has no curriculum; set "
-                "curriculum to a file, or to pairs of outcomes such as [[0, 1], [1, 2]]",
+                f"the dynamics {dynamics.name!r} reads prerequisites{condition}, but the configuration has no "
+                "curriculum; set curriculum to a file, or to pairs of outcomes such as [[0, 1], [1, 2]]",
             )
         return self
 
@@ -402,6 +413,16 @@ class Config(Section):
             return [row.learner for row in self.population.rows]
         kind: Any = type(self.dynamics)
         return [{**row.dynamics, **_numbers_of_words(kind, row.dynamics)} for row in self.population.rows]
+
+    @property
+    def reads_parents(self) -> bool:
+        """Whether the rules of some learners read the mastery of prerequisites."""
+
+        def values(parameter: str) -> list[Any]:
+            rows = () if self.population is None else self.overrides("dynamics")
+            return [getattr(self.dynamics, parameter), *(row[parameter] for row in rows if parameter in row)]
+
+        return of_parameters(type(self.dynamics)).parents_matter(values)
 
     def with_single_row(self) -> Config:
         """Return the same rules without a population if it has only one row, whose values apply to all learners."""

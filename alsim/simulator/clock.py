@@ -11,7 +11,7 @@ from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
 from alsim.jit.structs import if_present, load_row, present_or
 from alsim.mdp.termination import NONE, ending
-from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, SECONDS
+from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, REWARD, SECONDS
 from alsim.types import HOURS_PER_SECOND, I1, Delay, Doubles, Floats, Longs, Sessions, f32, f64, i32, u32, u64
 
 
@@ -130,6 +130,42 @@ def _recall_later(delay: Delay, w: Any, listed: Longs, count: int, places: Longs
 recall_later = if_present(_recall_later)
 
 
+@rule
+def _recall_sum(w: Any, k: u64) -> f64:
+    """Return the sum over the LOs of lane k of what is observed after the delay of the reward."""
+    lanes, num_los, later = w.learners, w.scale.num_los, w.scratch.recall
+    p = load_row(present_or(lanes.parameters, w.parameters), k)
+    row, cell, hours = k * u64(num_los + 2), k * u64(num_los), f32(lanes.hours[k] + w.recall.hours)
+    for j in range(num_los):
+        lo = u64(j)
+        later[lo] = observe(p, lanes.rows[row + lo], load_row(lanes.lo_state, cell + lo), hours)
+    total = f64(0)
+    for j in range(num_los):
+        total += f64(later[u64(j)])
+    return total
+
+
+@phase
+def reward_recall(w: Any, first: int, count: int) -> None:
+    """Add the change of the recall after a delay to the reward of each lane of the block."""
+    wide_vectors()
+    recall, floats = w.learners.recall, w.scratch.floats
+    for i in range(count):
+        k = u64(first + i)
+        total = _recall_sum(w, k)
+        floats[u64(REWARD + i)] += w.recall.weight * f32(total - recall[k])
+        recall[k] = total
+
+
+@phase
+def reset_recall(w: Any, listed: Longs, first: int, count: int) -> None:
+    """Write the recall after a delay at the start of the episodes of lanes listed[first : first + count]."""
+    wide_vectors()
+    for i in range(count):
+        k = u64(listed[u64(first + i)])
+        w.learners.recall[k] = _recall_sum(w, k)
+
+
 __all__ = [
     "advance_clock",
     "hours_of",
@@ -138,5 +174,7 @@ __all__ = [
     "observe_after_breaks",
     "observe_after_each",
     "recall_later",
+    "reset_recall",
+    "reward_recall",
     "take_breaks",
 ]

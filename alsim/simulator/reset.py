@@ -54,6 +54,7 @@ reset_own_state = steps_of(
 finish_start = steps_of(
     ("classes", population.add_class_effects),
     ("beginning.draws", own_state.begin_los),
+    ("recall", clock.reset_recall),
 )
 
 

@@ -23,7 +23,19 @@ from alsim.numerics.philox import random_words
 from alsim.simulator import step as step_kernels
 from alsim.simulator.buffers import OutputBuffer
 from alsim.simulator.state import new_scratch, new_world
-from alsim.types import BLOCK, Doubles, Floats, Interaction, LearnerArrays, Longs, Observation, Output, Purpose, Words
+from alsim.types import (
+    BLOCK,
+    Doubles,
+    Floats,
+    Interaction,
+    LearnerArrays,
+    Longs,
+    Observation,
+    Output,
+    Purpose,
+    Scratch,
+    Words,
+)
 from alsim.utils.threads import ThreadPool
 
 MIN_LANES_PER_THREAD = 4096
@@ -92,10 +104,10 @@ class Simulator:
     @cached_property
     def _compiled(self) -> _Compiled:
         """Kernels, compiled or loaded from the cache, and references to the arrays."""
-        rules, dynamics = self._rules, of_parameters(type(self._world.parameters))
+        rules = self._rules
         scratches = [
             self._world.scratch,
-            *(new_scratch(dynamics, self._world.rows) for _ in range(self.num_threads - 1)),
+            *(self._new_scratch() for _ in range(self.num_threads - 1)),
         ]
         references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
         output = self.output_buffer(observations=False)
@@ -113,6 +125,11 @@ class Simulator:
             if self.num_threads == 1
             else entry(step_kernels.first_invalid, world, actions, False, own_cache=rules),
         )
+
+    def _new_scratch(self) -> Scratch:
+        """Return scratch arrays of another thread."""
+        w = self._world
+        return new_scratch(of_parameters(type(w.parameters)), w.rows, w.graph, w.recall, self.bank.num_los)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything except the parts that belong to this process; they are made again on first use."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alsim.bank.items import Bank
 from alsim.config import Config, columns_of
-from alsim.dynamics import Dynamics, check_parameters, check_rows, of_parameters
+from alsim.dynamics import Dynamics, Moment, check_parameters, check_rows, of_parameters
 from alsim.jit.structs import ABSENT, is_absent, row_of, with_leaves
 from alsim.numerics.beta import beta_table
 from alsim.simulator.fields import INTERACTION_FIELDS, LEARNER_FIELDS
@@ -26,6 +26,7 @@ from alsim.types import (
     LearnerArrays,
     MasteryStart,
     Output,
+    RecallReward,
     RewardWeights,
     Rows,
     Scale,
@@ -46,13 +47,14 @@ from alsim.utils.memory import aligned_zeros
 
 
 def new_learners(
-    lanes: int, num_los: int, responses: bool, dynamics: Dynamics, rows: Any, *, clock: bool
+    lanes: int, num_los: int, responses: bool, dynamics: Dynamics, rows: Any, *, clock: bool, recall: bool
 ) -> LearnerArrays:
     """Return the arrays of `lanes` learners, all zero.
 
     responses  whether to include those of observation S8.2
     rows       Rows of the population, or ABSENT
     clock      whether to include the clock
+    recall     whether to include the recall after a delay
     """
     several = not is_absent(rows)
     return LearnerArrays(
@@ -65,6 +67,7 @@ def new_learners(
         parameters=with_leaves(rows.parameters, lambda column: aligned_zeros(lanes, f32)) if several else ABSENT,
         lo_state=new_columns(dynamics.lo_state, lanes * num_los),
         learner_state=new_columns(dynamics.learner_state, lanes),
+        recall=aligned_zeros(lanes, f64) if recall else ABSENT,
     )
 
 
@@ -85,10 +88,12 @@ def new_interaction(lanes: int) -> Interaction:
     return Interaction(**{name: aligned_zeros(lanes, field.dtype) for name, field in INTERACTION_FIELDS.items()})
 
 
-def new_scratch(dynamics: Dynamics, rows: Any) -> Scratch:
+def new_scratch(dynamics: Dynamics, rows: Any, graph: Any, recall: Any, num_los: int) -> Scratch:
     """Return the scratch arrays of one block.
 
-    rows  Rows of the population, or ABSENT
+    rows    Rows of the population, or ABSENT
+    graph   Graph of the prerequisites that the rules read, or ABSENT
+    recall  RecallReward, or ABSENT
     """
     several = not is_absent(rows)
     words, floats, ints, listed = scratch_sizes()
@@ -100,8 +105,9 @@ def new_scratch(dynamics: Dynamics, rows: Any) -> Scratch:
         lo_state=new_columns(dynamics.lo_state, BLOCK),
         mastery_start=collective(MasteryStart, *(aligned_zeros(BLOCK, i32) for _ in range(2))) if several else ABSENT,
         ability_start=collective(AbilityStart, *(aligned_zeros(BLOCK, f32) for _ in range(2))) if several else ABSENT,
-        unready=aligned_zeros(BLOCK, f32) if dynamics.reads_parents else ABSENT,
+        unready=ABSENT if is_absent(graph) else aligned_zeros(BLOCK, f32),
         further=tuple(aligned_zeros(BLOCK, f32) for _ in range(4)) if dynamics.further_draws else ABSENT,
+        recall=ABSENT if is_absent(recall) else aligned_zeros(num_los, f32),
     )
 
 
@@ -173,6 +179,26 @@ def sessions_of(config: Config) -> Any:
     return Sessions(interactions=i32(config.sessions.interactions), hours=f64(config.sessions.break_hours))
 
 
+def weights_of(config: Config, *, forgets: bool) -> RewardWeights:
+    """Return the weights of the reward; without forgetting, recall after a delay is mastery (clause S6.3)."""
+    weights = config.reward_weights.model_dump()
+    recall = 0.0 if forgets else weights["recall"]
+    gains = {name: weights[name] + recall for name in ("mastery_gain", "post_content_gain")}
+    return RewardWeights(*(f32({**weights, **gains}[name]) for name in RewardWeights._fields))
+
+
+def recall_of(config: Config) -> Any:
+    """Return the reward of recall after a delay; ABSENT without it."""
+    weight = config.reward_weights.recall
+    return RecallReward(f32(weight), f64(config.retention.delay_hours)) if weight else ABSENT
+
+
+def observed_at(config: Config, dynamics: Dynamics) -> Moment:
+    """Return when all LOs are observed: as the sessions of a configuration say, or else the dynamics."""
+    own = None if config.sessions is None else config.sessions.observe_at
+    return dynamics.observe_at if own is None else own
+
+
 def classes_of(config: Config) -> Any:
     """Return the effects of classes; ABSENT without them."""
     if config.classes is None:
@@ -190,15 +216,16 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     config = config.with_single_row()
     check_parameters(config.dynamics)
     dynamics = of_parameters(type(config.dynamics))
-    weights, observes = config.reward_weights, dynamics.observe is not None
+    observes = dynamics.observe is not None
+    recall = recall_of(config) if observes else ABSENT
     sessions = sessions_of(config)
-    graph = config.curriculum.graph(bank.outcomes) if dynamics.reads_parents else ABSENT
+    graph = config.curriculum.graph(bank.outcomes) if config.reads_parents else ABSENT
     start, rows = start_and_rows(config)
     if not is_absent(rows):
         check_rows(rows.parameters)
     return World(
         parameters=type(config.dynamics)(*map(f32, config.dynamics)),
-        weights=RewardWeights(*(f32(getattr(weights, name)) for name in RewardWeights._fields)),
+        weights=weights_of(config, forgets=observes),
         termination=Termination(
             mastery_threshold=f64(config.termination.mastery_threshold),
             max_frustration=f32(config.termination.max_frustration),
@@ -214,15 +241,17 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
             dynamics,
             rows,
             clock=clock or dynamics.timed or not is_absent(sessions),
+            recall=not is_absent(recall),
         ),
         interaction=new_interaction(lanes if record else 0),
-        scratch=new_scratch(dynamics, rows),
+        scratch=new_scratch(dynamics, rows, graph, recall, bank.num_los),
         rows=rows,
         classes=classes_of(config),
         beginning=beginning_of(dynamics),
         graph=graph,
         sessions=sessions,
         retention=Delay(f64(config.retention.delay_hours)) if observes else ABSENT,
-        observed_after_each=(i32(1),) if observes and dynamics.observe_at == "interaction" else ABSENT,
+        recall=recall,
+        observed_after_each=(i32(1),) if observes and observed_at(config, dynamics) == "interaction" else ABSENT,
         observed_after_breaks=sessions if observes else ABSENT,
     )

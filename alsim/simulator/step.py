@@ -405,6 +405,7 @@ after_advance = steps_of(
     ("observed_after_each", clock.observe_after_each),  # it decides whether the episode ends, and no break follows
     ("sessions", clock.take_breaks),
     ("observed_after_breaks", clock.observe_after_breaks),
+    ("recall", clock.reward_recall),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -108,12 +109,134 @@ class Bkt(Timed):
         return self.becomes(lo, min(1.0, 0.3 * item["effectiveness"] / 0.15))
 
 
+class Remembering(Timed):
+    """Learners who forget: recall is observed after each interaction, and again after a break (S14.5, S14.6)."""
+
+    strength, ability_weight = 0.7, 0.5
+
+    def reset(self, seed: int, learner: int = 0, episode: int = 0) -> Any:
+        observation = super().reset(seed, learner, episode)
+        self.start = list(self.mastery)
+        self.memory: list[Any] = [None] * self.num_los
+        return observation
+
+    def step(self, action: int, propensity: float = math.nan) -> Any:
+        return Oracle.step(self, action, propensity)
+
+    def question(self, item: Any, decoded: Any) -> Any:
+        result = super().question(item, decoded)
+        self.elapsed = result["response_time"] / 3600
+        return result
+
+    def content(self, item: Any, decoded: Any) -> Any:
+        self.elapsed = item["duration"] / 60
+        return super().content(item, decoded)
+
+    def termination_reason(self) -> Any:
+        self.pass_time(self.elapsed)
+        reason = super().termination_reason()
+        if reason is None and self.step_count % BREAK_EVERY == 0:
+            self.pass_time(BREAK_HOURS)
+        return reason
+
+    def pass_time(self, hours: float) -> None:
+        self.hours += hours
+        self.mastery = [self.recall(lo) for lo in range(self.num_los)]
+
+    def recall(self, lo: int) -> float:
+        """Return the probability of recall now."""
+        raise NotImplementedError
+
+    def chance(self, item: Any, lo: int) -> float:
+        recall = min(self.recall(lo), 1 - 1e-12)
+        logit = math.log(recall / (1 - recall)) + self.ability_weight * item["irt_a"] * (self.ability - item["irt_b"])
+        return item["irt_c"] + (1 - item["irt_c"]) / (1 + math.exp(-logit))
+
+    def rate(self, lo: int) -> float:
+        return math.exp(-self.strength * sum(1 - self.mastery[parent] for parent, child in EDGES if child == lo))
+
+
+class HalfLife(Remembering):
+    """S14.5, with half-lives of about a day, so that recall takes all values."""
+
+    def recall(self, lo: int) -> float:
+        if self.memory[lo] is None:
+            return self.start[lo]
+        right, wrong, last = self.memory[lo]
+        days = 2 ** (-0.1 + 0.25 * math.sqrt(1 + right) - 0.15 * math.sqrt(1 + wrong))
+        return 2 ** (-(self.hours - last) / (24 * min(274, max(1 / 96, days))))
+
+    def practised(self, lo: int, correct: bool) -> float:
+        right, wrong, _ = self.memory[lo] or (0.0, 0, 0)
+        self.memory[lo] = (right + self.rate(lo) * correct, wrong + (not correct), self.hours)
+        return 1.0
+
+    def studied(self, lo: int, item: Any) -> float:
+        right, wrong, _ = self.memory[lo] or (0.0, 0, 0)
+        self.memory[lo] = (right + self.rate(lo) * item["effectiveness"] / 0.15, wrong, self.hours)
+        return 1.0
+
+
+W = (
+    *(0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796),
+    *(1.4835, 0.0614, 0.2629, 1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542),
+)
+"""Published weights of FSRS-6."""
+
+
+class Fsrs(Remembering):
+    """S14.6, with the published weights."""
+
+    def recall(self, lo: int) -> float:
+        if self.memory[lo] is None:
+            return self.start[lo]
+        stability, _, last = self.memory[lo]
+        return (1 + (0.9 ** (-1 / W[20]) - 1) * (self.hours - last) / 24 / stability) ** -W[20]
+
+    def practised(self, lo: int, correct: bool) -> float:
+        noise = self.draws["noise"]
+        grade = (
+            4 if noise < NormalDist().inv_cdf(0.145) else 2 if noise > NormalDist().inv_cdf(0.776) else 3
+        ) * correct
+        return self.review(lo, grade or 1, 1.0)
+
+    def studied(self, lo: int, item: Any) -> float:
+        return self.review(lo, 3, item["effectiveness"] / 0.15)
+
+    def review(self, lo: int, grade: int, weight: float) -> float:
+        first = 1 + W[4] - math.exp(W[5] * (grade - 1))
+        if self.memory[lo] is None:
+            stability, wanted, difficulty = 0.0, W[grade - 1], first
+        else:
+            stability, before, last = self.memory[lo]
+            wanted = self.later(stability, before, (self.hours - last) / 24, self.recall(lo), grade)
+            easiest = 1 + W[4] - math.exp(W[5] * 3)
+            difficulty = W[7] * easiest + (1 - W[7]) * (before - W[6] * (grade - 3) * (10 - before) / 9)
+        change = weight * (wanted - stability)
+        after = max(0.001, stability + change * (self.rate(lo) if change > 0 else 1))
+        self.memory[lo] = (after, min(10, max(1, difficulty)), self.hours)
+        return 1.0
+
+    def later(self, s: float, d: float, days: float, recall: float, grade: int) -> float:
+        if days < 1:
+            factor = math.exp(W[17] * (grade - 3 + W[18])) * s ** -W[19]
+            return s * (max(1, factor) if grade > 1 else factor)
+        if grade == 1:
+            lapsed = W[11] * d ** -W[12] * ((s + 1) ** W[13] - 1) * math.exp(W[14] * (1 - recall))
+            return min(lapsed, s / math.exp(W[17] * W[18]))
+        growth = math.exp(W[8]) * (11 - d) * s ** -W[9] * (math.exp(W[10] * (1 - recall)) - 1)
+        return s * (1 + growth * {2: W[15], 3: 1, 4: W[16]}[grade])
+
+
+MEMORY = {"strength": Remembering.strength, "ability_weight": Remembering.ability_weight}
 TWINS: dict[str, tuple[type[Timed], dict[str, float]]] = {
     "standard": (Timed, {}),
     "linked": (Linked, {}),
     "prerequisites": (Prerequisites, {}),
     "fatigue": (Fatigue, {}),
     "bkt": (Bkt, {"p_forget": 0.05}),
+    "half-life": (HalfLife, MEMORY),
+    "fsrs": (Fsrs, MEMORY),
 }
 LEARNERS, STEPS = 40, 60
 TOLERANCE = 1e-5
@@ -122,15 +245,17 @@ MARGIN = 1e-5
 """Draws within this distance of the chance are not compared: float32 and the twin may round differently."""
 
 
-@pytest.mark.parametrize("name", [case(name, compiled=name in ("standard", "bkt")) for name in TWINS])
+@pytest.mark.parametrize("name", [case(name, compiled=name in ("standard", "bkt", "fsrs")) for name in TWINS])
 def test_a_dynamics_equals_its_twin(name: str) -> None:
     twin, parameters = TWINS[name]
+    ends = {"mastery_threshold": 1.0, "max_frustration": 1.0} if issubclass(twin, Remembering) else {}
     rules = Config.read(
         {
             "num_los": 4,
             "max_episode_steps": STEPS,
             "dynamics": {"name": name, **parameters},
             "curriculum": EDGES,
+            "termination": ends,
             "sessions": {"interactions": BREAK_EVERY, "break_hours": BREAK_HOURS},
         }
     )
@@ -138,7 +263,7 @@ def test_a_dynamics_equals_its_twin(name: str) -> None:
     observations, _ = env.reset(seed=11)
     questions = [env.bank.question(k) for k in range(env.bank.num_questions)]
     contents = [env.bank.content(k) for k in range(env.bank.num_contents)]
-    twins = [twin(questions, contents, max_episode_steps=STEPS) for _ in range(LEARNERS)]
+    twins = [twin(questions, contents, max_episode_steps=STEPS, **ends) for _ in range(LEARNERS)]
     for k, one in enumerate(twins):
         assert np.abs(observations[k] - one.reset(11, k)).max() < TOLERANCE
     random, open_lanes, compared = np.random.default_rng(2), set(range(LEARNERS)), 0

@@ -13,7 +13,7 @@ import pytest
 
 from alsim.dynamics.irt import p_correct
 from alsim.jit.compile import kernel
-from alsim.numerics.elementary import cos_turns, exp, log, tanh
+from alsim.numerics.elementary import cos_turns, exp, exp2, log, tanh
 
 f32, f64, i32, u32 = np.float32, np.float64, np.int32, np.uint32
 
@@ -41,6 +41,13 @@ def worst_exp_near_0(x: Any, exact: Any, worst: Any) -> None:
         wide = f64(x[i])
         series = f64(1) + wide * (f64(1) + wide * (f64(0.5) + wide * f64(1 / 6)))  # and x**4 / 24 < 4e-14
         worst[i] = max(worst[i], abs(f64(exp(x[i])) - series) / series)
+
+
+@kernel
+def worst_exp2(x: Any, exact: Any, worst: Any) -> None:
+    """Relative errors."""
+    for i in range(len(x)):
+        worst[i] = max(worst[i], abs(f64(exp2(x[i])) / exact[i] - f64(1)))
 
 
 @kernel
@@ -101,6 +108,15 @@ def exp_error(stride: int) -> float:
     return float(worst.max())
 
 
+def exp2_error(stride: int) -> float:
+    """Largest relative error of exp2 over [-126, 127]; below 2**-24 in magnitude, 2**x rounds to 1."""
+    worst = np.zeros(CHUNK)
+    for sign, end in ((1, bits_of(126)), (0, bits_of(127))):
+        for x in every_float(bits_of(2**-24), end, stride, sign):
+            worst_exp2(x, np.exp2(x.astype(f64)), worst)
+    return float(worst.max())
+
+
 def log_error(stride: int) -> float:
     """Largest error of log over the normal positive float32, in units of its bound."""
     worst = np.zeros(CHUNK)
@@ -141,7 +157,13 @@ def tanh_error(stride: int) -> float:
     return float(worst.max())
 
 
-BOUNDS = [(exp_error, EXP_BOUND), (log_error, 1.0), (cos_error, COS_BOUND), (tanh_error, TANH_BOUND)]
+BOUNDS = [
+    (exp_error, EXP_BOUND),
+    (exp2_error, EXP_BOUND),
+    (log_error, 1.0),
+    (cos_error, COS_BOUND),
+    (tanh_error, TANH_BOUND),
+]
 
 
 @pytest.mark.ci
@@ -163,6 +185,11 @@ def test_exp_is_held_in_its_domain() -> None:
         y[i] = exp(x[i])
     assert y[0] == y[1] == y[2] > 0
     assert y[3] == y[4] == y[5] < np.inf
+
+
+def test_exp2_is_exact_for_whole_numbers_and_held_in_its_domain() -> None:
+    assert [exp2(f32(k)) for k in range(-126, 128)] == [2.0**k for k in range(-126, 128)]
+    assert exp2(f32(-np.inf)) == exp2(f32(-1e30)) == 2.0**-126 and exp2(f32(1e30)) == 2.0**127
 
 
 def test_exact_values() -> None:
