@@ -10,14 +10,13 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 
 from alsim.errors import AlsimError
-from alsim.mdp.actions import split_actions
 from alsim.policies.base import PolicyDraws, Transitions, View
 from alsim.policies.binding import capacity, check_num_los
-from alsim.policies.masks import uniform_odds
+from alsim.policies.checks import is_fraction
 from alsim.policies.memory import map_arrays
 from alsim.policies.parents import padded_parents, ready
 from alsim.policies.sampling import explored, mask_of, read_number
-from alsim.policies.schedulers.options import Options
+from alsim.policies.schedulers.options import Options, action_at, places_of
 from alsim.policies.schedulers.outcomes import Plan, Situation, nth
 from alsim.types import Bools, Codes, Course, Doubles, Longs, Observation, short_repr
 
@@ -112,8 +111,8 @@ class Scheduler(ABC, Generic[State]):
         allowed, num_los = mask_of(view, slice(None)), view.num_los
         known, plan = self._plan(view, state, self._hours(view, state), slice(None))
         may = self._options.of_all(known, allowed)
-        _, los, _ = split_actions(np.arange(view.num_actions), num_los)
-        counts = np.stack([may[:, los == lo].sum(axis=1) for lo in range(num_los)], axis=1)
+        los, _ = places_of(np.arange(view.num_actions), num_los)
+        counts = self._options.count(may, num_los)
         odds = plan.shares(num_los) / np.maximum(counts, 1)
         return explored(np.where(may, odds[:, los], 0.0), allowed, self.floor)
 
@@ -186,25 +185,17 @@ class Scheduler(ABC, Generic[State]):
         known, plan = self._plan(view, state, hours, part)
         lo = plan.draw(which)
         is_there, lo = lo >= 0, np.maximum(lo, 0)
-        actions, may = self._options.of(lo, known[lanes, lo], allowed, view.num_los)
-        chosen = actions[lanes, nth(may, level, may.sum(axis=1))]
-        explores = np.flatnonzero((how < self.floor) | ~is_there)
-        chosen[explores] = _any_action(allowed, explores, level[explores], view.num_actions)
-        return chosen, self._propensities(chosen, plan, known, allowed, is_there)
-
-    def _propensities(
-        self, chosen: Longs, plan: Plan, known: Bools, allowed: Bools | None, is_there: Bools
-    ) -> Doubles:
-        """Return the probability of one action per lane, (M,), with the bits of `probabilities`."""
-        lanes, num_los = np.arange(len(chosen)), known.shape[1]
-        asks, los, levels = split_actions(chosen, num_los)
-        actions, may = self._options.of(los, known[lanes, los], allowed, num_los)
-        is_option = may & (actions == chosen[:, np.newaxis])
-        share = plan.share(los) / np.maximum(may.sum(axis=1), 1)
-        own = np.where(is_option.any(axis=1), share, 0.0)
-        count = 9 * num_los if allowed is None else allowed.sum(axis=1)
-        uniform = 1 / np.maximum(count, 1)
-        return np.asarray(np.where(is_there, self.floor * uniform + (1 - self.floor) * own, uniform))
+        may = self._options.of(lo, known[lanes, lo], allowed)
+        place = nth(may, level, may.sum(axis=1))
+        some = np.flatnonzero((how < self.floor) | ~is_there)  # lanes that explore: the action may be about another LO
+        if len(some):
+            own = None if allowed is None else allowed[some]
+            lo[some], place[some] = places_of(_any_action(own, level[some], view.num_actions), view.num_los)
+            may[some] = self._options.of(lo[some], known[some, lo[some]], own)
+        share = np.where(may[lanes, place], plan.share(lo) / np.maximum(may.sum(axis=1), 1), 0.0)
+        uniform = 1 / (view.num_actions if allowed is None else np.maximum(allowed.sum(axis=1), 1))
+        odds = np.where(is_there, self.floor * uniform + (1 - self.floor) * share, uniform)
+        return action_at(lo, place, view.num_los), odds
 
 
 def _parts(lanes: int) -> Iterator[slice]:
@@ -213,9 +204,27 @@ def _parts(lanes: int) -> Iterator[slice]:
         yield slice(first, min(first + LANES_AT_ONCE, lanes))
 
 
-def _any_action(allowed: Bools | None, lanes: Longs, uniform: Doubles, num_actions: int) -> Longs:
-    """Return an action drawn uniformly from the allowed ones, for some lanes, (M,)."""
+def _any_action(allowed: Bools | None, uniform: Doubles, num_actions: int) -> Longs:
+    """Return an action drawn uniformly from the allowed ones, (M,)."""
     if allowed is None:
         return (uniform * num_actions).astype(np.int64)
-    own = allowed[lanes]
-    return nth(own, uniform, own.sum(axis=1))
+    return nth(allowed, uniform, allowed.sum(axis=1))
+
+
+def read_inside(policy: str, parameter: str, value: Any) -> float:
+    """Return a parameter of a policy in (0, 1). Raises AlsimError."""
+    if not is_fraction(value) or value in (0, 1):
+        raise AlsimError(f"the {parameter} of {policy} must be a number in (0, 1); got {value!r}: 0 and 1 are excluded")
+    return float(value)
+
+
+def read_positive(policy: str, parameter: str, value: Any, *, zero: bool = False) -> float:
+    """Return a parameter of a policy above 0, or from 0 if `zero`, and finite. Raises AlsimError."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value) or value < 0 or (value == 0 and not zero):
+        bound = "from 0" if zero else "above 0"
+        raise AlsimError(f"the {parameter} of {policy} must be a finite number {bound}; got {value!r}")
+    return float(value)
+
+
+__all__ = ["Presentations", "ScheduleState", "Scheduler", "read_inside", "read_positive"]

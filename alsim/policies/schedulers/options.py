@@ -33,43 +33,60 @@ class Options:
         self.later = np.zeros(EACH, np.bool_)  # which of the actions about an LO
         self.later[:LEVELS] = [difficulty in (ANY, level) for level in DIFFICULTIES]
         self.first = np.arange(EACH) >= LEVELS if first == "content" else self.later
+        self._patterns = np.stack([self.first, self.later])
 
     def __repr__(self) -> str:
         """Return the numbers of actions."""
         return f"<Options: {self.first.sum()} actions for a new LO, {self.later.sum()} for others>"
 
-    def of(self, lo: Longs, introduced: Bools, allowed: Bools | None, num_los: int) -> tuple[Longs, Bools]:
-        """Return the nine actions about one LO per lane, and which of them may present it, (N, 9) each.
+    def of(self, lo: Longs, introduced: Bools, allowed: Bools | None) -> Bools:
+        """Return which of the nine actions about one LO per lane may present it, (N, 9): questions, then contents.
 
         lo          (N,) LO
         introduced  (N,) whether it has been presented before
         allowed     (N, A) actions that the mask allows, None for all
         """
-        place = lo[:, np.newaxis]
-        questions = question_action(place, np.arange(LEVELS))
-        actions = np.concatenate([questions, content_action(place, np.arange(KINDS), num_los)], axis=1)
-        may = np.where(introduced[:, np.newaxis], self.later, self.first)
-        if allowed is not None:
-            may &= allowed[np.arange(len(lo))[:, np.newaxis], actions]
-        return actions, may
+        may = self._patterns[introduced.astype(np.int64)]
+        if allowed is None:
+            return may
+        actions = action_at(lo[:, np.newaxis], np.arange(EACH), allowed.shape[1] // EACH)
+        return np.asarray(may & allowed[np.arange(len(lo))[:, np.newaxis], actions])
 
     def of_all(self, introduced: Bools, allowed: Bools | None) -> Bools:
         """Return the actions that may present their LO, (N, A), from `introduced`, (N, L)."""
         num_los = introduced.shape[1]
-        asks, los, levels = split_actions(np.arange(EACH * num_los), num_los)
-        place = np.where(asks, levels, LEVELS + levels)
+        los, place = places_of(np.arange(EACH * num_los), num_los)
         may = np.where(introduced[:, los], self.later[place], self.first[place])
         return may if allowed is None else may & allowed
+
+    def count(self, may: Bools, num_los: int) -> Longs:
+        """Return the number of actions that may present each LO, (N, L), from the result of `of_all`."""
+        questions: Longs = may[:, : LEVELS * num_los].reshape(len(may), num_los, LEVELS).sum(axis=2)
+        contents: Longs = may[:, LEVELS * num_los :].reshape(len(may), num_los, KINDS).sum(axis=2)
+        return np.asarray(questions + contents)
 
     def outcomes(self, allowed: Bools | None, num_los: int) -> tuple[Bools, Bools]:
         """Return whether each LO can be presented the first time, and later, (N, L) each, or (1, L) without a mask."""
         if allowed is None:
             return np.ones((1, num_los), np.bool_), np.ones((1, num_los), np.bool_)
         questions = allowed[:, : LEVELS * num_los].reshape(len(allowed), num_los, LEVELS)
-        later = (questions & self.later[:LEVELS]).any(axis=2)
+        later = np.asarray((questions & self.later[:LEVELS]).any(axis=2))
         if self.first is self.later:
             return later, later
-        return allowed[:, LEVELS * num_los :].reshape(len(allowed), num_los, KINDS).any(axis=2), later
+        contents = allowed[:, LEVELS * num_los :].reshape(len(allowed), num_los, KINDS)
+        return np.asarray(contents.any(axis=2)), later
 
 
-__all__ = ["Options"]
+def action_at(lo: Longs, place: Longs, num_los: int) -> Longs:
+    """Return the action about an LO at a place from 0 to 8: its questions, then its contents. Arguments broadcast."""
+    is_question = place < LEVELS
+    return np.where(is_question, question_action(lo, place), content_action(lo, place - LEVELS, num_los))
+
+
+def places_of(actions: Longs, num_los: int) -> tuple[Longs, Longs]:
+    """Return the LO of each action, and its place among the actions about this LO, see `action_at`."""
+    asks, los, levels = split_actions(actions, num_los)
+    return los, np.where(asks, levels, LEVELS + levels)
+
+
+__all__ = ["Options", "action_at", "places_of"]
