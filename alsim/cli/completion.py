@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 POLICIES = (
     *("uniform", "rules", "epsilon-greedy", "mix", "round-robin", "weakest", "video-weakest", "mastery-gated"),
-    *("zpd", "zpdes", "cat", "bkt", "student", "engine", "oracle"),
+    *("zpd", "zpdes", "cat", "leitner", "sm2", "fsrs", "threshold", "random-due", "bkt", "student", "engine", "oracle"),
     *("thompson", "lints", "ucb1", "linucb", "softmax", "igw", "exp3"),
 )
 DYNAMICS = ("standard", "linked", "bkt", "prerequisites", "fatigue")

@@ -36,7 +36,7 @@ _HOMES = {
     "score_errors": "alsim.models.scores",
 }
 
-_MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean", "student")
+_MODULES = ("best_lr", "bkt", "cat", "dkt", "fsrs", "hlr", "irt", "pfa", "skill_mean", "sm2", "student")
 """Modules of the models, imported on first use."""
 
 __all__ = [

@@ -87,7 +87,7 @@ def _log_each(x: Doubles, out: Doubles) -> None:
 
 def exp_each(x: ArrayLike) -> Doubles:
     """Return e**x of each entry of an array, by `exp`."""
-    values = np.ascontiguousarray(x, np.float64)
+    values = np.asarray(x, np.float64, order="C")  # ascontiguousarray would return (1,) for ()
     out = np.empty(values.shape)
     _exp_each(values.reshape(-1).view(), out.reshape(-1))
     return out
@@ -95,7 +95,7 @@ def exp_each(x: ArrayLike) -> Doubles:
 
 def log_each(x: ArrayLike) -> Doubles:
     """Return the natural logarithm of each entry of an array, by `log`."""
-    values = np.ascontiguousarray(x, np.float64)
+    values = np.asarray(x, np.float64, order="C")  # ascontiguousarray would return (1,) for ()
     out = np.empty(values.shape)
     _log_each(values.reshape(-1), out.reshape(-1))
     return out

@@ -42,6 +42,11 @@ from alsim.policies.oracle import Oracle
 from alsim.policies.parentheses import enclosed, split
 from alsim.policies.round_robin import RoundRobin
 from alsim.policies.rules import Rules
+from alsim.policies.schedulers.fsrs import FSRS
+from alsim.policies.schedulers.leitner import Leitner
+from alsim.policies.schedulers.random_due import RandomDue
+from alsim.policies.schedulers.sm2 import SM2
+from alsim.policies.schedulers.threshold import RecallThreshold
 from alsim.policies.softmax import Softmax
 from alsim.policies.thompson import Thompson
 from alsim.policies.ucb1 import UCB1
@@ -69,6 +74,11 @@ POLICIES: dict[str, Make] = {
     "zpd": NearestChance,
     "zpdes": ZPDES,
     "cat": CATPolicy,
+    "leitner": Leitner,
+    "sm2": SM2,
+    "fsrs": FSRS,
+    "threshold": RecallThreshold,
+    "random-due": RandomDue,
     "bkt": BKT,
     "student": student_policy,
     "engine": engine_policy,

@@ -11,6 +11,7 @@ from alsim.errors import AlsimError
 from alsim.mdp.actions import LEVELS
 from alsim.policies.base import PolicyDraws, Transitions, View
 from alsim.policies.binding import capacity, check_num_los
+from alsim.policies.parents import padded_parents, ready
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number, sums
 from alsim.types import DIFFICULTIES, Bools, Codes, Course, Doubles, Ints, Longs, Observation, short_repr
 
@@ -65,22 +66,13 @@ def start_zone(lanes: int, activities: int, p: ZoneRule) -> ZoneState:
     )
 
 
-def padded_parents(parents: list[list[int]] | tuple[tuple[int, ...], ...]) -> Longs:
-    """Return the parents of K activities as an array (K, P), in which K stands for no parent."""
-    width = max([1, *map(len, parents)])
-    padded = np.full((len(parents), width), len(parents), np.int64)
-    for activity, listed in enumerate(parents):
-        padded[activity, : len(listed)] = listed
-    return padded
-
-
 def zone(mastered: Bools, parents: Longs) -> Bools:
     """Return the zone of proximal development: activities that are not mastered, but whose parents all are, (N, K).
 
     mastered  (N, K)
     parents   (K, P) see `padded_parents`
     """
-    return np.asarray(_ready(mastered, parents) & ~mastered)
+    return np.asarray(ready(mastered, parents) & ~mastered)
 
 
 def weights(state: ZoneState, parents: Longs, p: ZoneRule) -> Doubles:
@@ -154,12 +146,6 @@ def record_answers(
     state.value[lanes, activities] = np.where(counts >= p.history + p.skip, after, value)
     rate = answers[:, answers.shape[1] - p.attempts :].sum(axis=1) / p.attempts
     state.mastered[lanes, activities] = (counts >= p.attempts) & (rate >= p.threshold)
-
-
-def _ready(mastered: Bools, parents: Longs) -> Bools:
-    """Return whether all parents of each activity are mastered, (N, K)."""
-    padded = np.concatenate([mastered, np.ones((len(mastered), 1), np.bool_)], axis=1)
-    return np.asarray(padded[:, parents].all(axis=2))
 
 
 def _in_zone(mastered: Bools, lanes: Longs, activities: Longs, parents: Longs) -> Bools:

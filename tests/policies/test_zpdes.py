@@ -8,12 +8,12 @@ from teachers import Play, transitions_of, view_of
 
 from alsim.errors import AlsimError
 from alsim.policies import make_policy, memory
+from alsim.policies.parents import padded_parents
 from alsim.policies.sampling import draw
 from alsim.policies.zpdes import (
     ZPDES,
     ZoneRule,
     activity_parents,
-    padded_parents,
     record_answers,
     start_zone,
     zone,

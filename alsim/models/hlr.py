@@ -1,0 +1,90 @@
+"""Half-life regression: recall decays exponentially, with a half-life that follows from earlier answers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from alsim.models.base import ModelError
+from alsim.numerics.doubles import exp_each
+from alsim.types import Bools, Doubles, describe
+
+LN_2 = 0.6931471805599453
+
+WEIGHTS = (0.25, -0.15, -0.1)
+"""Default weights of correct answers, of wrong answers, and of the intercept: a half-life of 1 day before any
+practice. They are assumptions, not estimates."""
+
+HALF_LIVES = 15 / (24 * 60), 274.0
+"""Bounds of a half-life, days: 15 minutes and 9 months."""
+
+RECALLS = 0.0001, 0.9999
+"""Bounds of the probability of recall in a fit and in forecasts, as in the implementation of the authors."""
+
+
+def half_life(right: ArrayLike, wrong: ArrayLike, weights: ArrayLike = WEIGHTS) -> Doubles:
+    """Return the half-life of the memory of a skill.
+
+        h = 2^(theta_right sqrt(1 + right) + theta_wrong sqrt(1 + wrong) + theta_0), held in [15 minutes, 274 days]
+
+    right, wrong  numbers of earlier correct and wrong answers, >= 0; a content counts as a correct answer, and may
+                  count as a part of one
+    weights       (..., 3) theta_right, theta_wrong and theta_0
+
+    The arguments are broadcast. Returns h, days, float64. Raises ModelError for values outside these ranges.
+    Source: Settles & Meeder (2016), A trainable spaced repetition model for language learning, ACL.
+    """
+    r, w = (np.asarray(values, np.float64) for values in (right, wrong))
+    for name, values in (("right", r), ("wrong", w)):
+        _require(
+            np.isfinite(values) & (values >= 0), values, f"{name} must be a number of answers from 0", "count them"
+        )
+    theta = checked_weights(weights)
+    return held_half_life(theta[..., 0] * np.sqrt(1 + r) + theta[..., 1] * np.sqrt(1 + w) + theta[..., 2])
+
+
+def recall(days: ArrayLike, half_life: ArrayLike) -> Doubles:
+    """Return the probability of recall some time after the last practice.
+
+        p = 2^(-t / h)
+
+    days       t, time since the last practice, days, >= 0
+    half_life  h, days, > 0
+
+    The arguments are broadcast. Returns p in (0, 1], float64. Raises ModelError for values outside these ranges.
+    Source: as for `half_life`.
+    """
+    t, h = np.asarray(days, np.float64), np.asarray(half_life, np.float64)
+    _require(~(t < 0), t, "days since the last practice must be at least 0", "times run backwards, sort them")
+    _require(np.isfinite(t), t, "days since the last practice must be finite", "leave out answers without a time")
+    _require(np.isfinite(h) & (h > 0), h, "half_life must be a number of days above 0", "half_life() returns some")
+    return exp_each(-LN_2 * t / h)
+
+
+def held_half_life(log2_days: Doubles) -> Doubles:
+    """Return 2^x days, held in the bounds of a half-life."""
+    return np.clip(exp_each(LN_2 * log2_days), *HALF_LIVES)
+
+
+def checked_weights(weights: ArrayLike) -> Doubles:
+    """Return weights as an array (..., 3). Raises ModelError for another shape, and for numbers that are not finite."""
+    try:
+        theta = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        theta = np.empty(0)
+    if theta.shape[-1:] != (3,) or not np.isfinite(theta).all():
+        raise ModelError(
+            f"weights of a half-life must be three finite numbers, (..., 3); got {describe(weights)}: use "
+            "alsim.models.hlr.WEIGHTS"
+        )
+    return theta
+
+
+def _require(valid: Bools, values: Doubles, expected: str, cure: str) -> None:
+    """Raise ModelError with the first invalid value unless all are valid."""
+    if not np.all(valid):
+        bad = np.asarray(values)[~np.asarray(valid)].flat[0]
+        raise ModelError(f"{expected}; got {describe(bad)}: {cure}")
+
+
+__all__ = ["WEIGHTS", "half_life", "recall"]
