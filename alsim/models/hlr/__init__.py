@@ -1,0 +1,7 @@
+"""Half-life regression: recall decays exponentially, with a half-life that follows from earlier answers."""
+
+from __future__ import annotations
+
+from alsim.models.hlr.memory import HALF_LIVES, RECALLS, WEIGHTS, half_life, recall
+
+__all__ = ["HALF_LIVES", "RECALLS", "WEIGHTS", "half_life", "recall"]
