@@ -280,7 +280,7 @@ def test_forecasts_do_not_depend_on_the_order_of_the_columns_of_a_log(fits):
 
 def test_models_without_a_tracker_are_named():
     with pytest.raises(
-        ModelError, match=r"'skill-mean' does not follow students; expected a fit of bkt, irt, pfa, dkt"
+        ModelError, match=r"'skill-mean' does not follow students; expected a fit of bkt, irt, pfa, dkt, hlr"
     ):
         student_model(fit_skill_mean(log()))
     with pytest.raises(ModelError, match="from a fit or from {skill: BKT}; got 3"):

@@ -20,7 +20,7 @@ HALF_LIVES = 15 / (24 * 60), 274.0
 """Bounds of a half-life, days: 15 minutes and 9 months."""
 
 RECALLS = 0.0001, 0.9999
-"""Bounds of the probability of recall in a fit and in forecasts, as in the implementation of the authors."""
+"""Bounds of the probability of recall in a fit and in forecasts, those of the implementation of the authors."""
 
 
 def half_life(right: ArrayLike, wrong: ArrayLike, weights: ArrayLike = WEIGHTS) -> Doubles:
@@ -62,6 +62,15 @@ def recall(days: ArrayLike, half_life: ArrayLike) -> Doubles:
     return exp_each(-LN_2 * t / h)
 
 
+def held_recall(recall: Doubles) -> Doubles:
+    """Return recall p as low + (high - low) p, which is in RECALLS: a forecast is never certain.
+
+    The authors clip p instead. The difference is at most 0.0001, and this function has derivatives, which a fit needs.
+    """
+    low, high = RECALLS
+    return np.asarray(low + (high - low) * recall)
+
+
 def held_half_life(log2_days: Doubles) -> Doubles:
     """Return 2^x days, held in the bounds of a half-life."""
     return np.clip(exp_each(LN_2 * log2_days), *HALF_LIVES)
@@ -81,4 +90,14 @@ def checked_weights(weights: ArrayLike) -> Doubles:
     return theta
 
 
-__all__ = ["HALF_LIVES", "LN_2", "RECALLS", "WEIGHTS", "checked_weights", "half_life", "held_half_life", "recall"]
+__all__ = [
+    "HALF_LIVES",
+    "LN_2",
+    "RECALLS",
+    "WEIGHTS",
+    "checked_weights",
+    "half_life",
+    "held_half_life",
+    "held_recall",
+    "recall",
+]

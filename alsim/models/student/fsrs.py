@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alsim.models.fsrs import AGAIN, GOOD, WEIGHTS, checked_weights, retrievability, review
+from alsim.models.practice import PRIOR
 from alsim.models.student.base import Students
-from alsim.models.student.memory import PRIOR, MemoryModel
+from alsim.models.student.memory import MemoryModel
 from alsim.types import Bools, Doubles
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alsim.models.hlr.memory import WEIGHTS, checked_weights, half_life, recall
+from alsim.models.hlr.result import HLRFit
+from alsim.models.practice import PRIOR
 from alsim.models.student.base import Students, parameters
-from alsim.models.student.memory import PRIOR, MemoryModel
+from alsim.models.student.items import as_items
+from alsim.models.student.memory import MemoryModel
+from alsim.responses.log import codes_of
 from alsim.types import Bools, Doubles
 
 
@@ -43,6 +47,17 @@ class HLRModel(MemoryModel):
         super().__init__(items, prior, guess, p_content)
         shape, theta = (self.items.num_skills, 3), checked_weights(weights)
         self.weights = parameters("weights", np.tile(theta, (shape[0], 1)) if theta.ndim == 1 else theta, shape)
+
+    @classmethod
+    def of_fit(cls, fit: HLRFit, items: Any = None) -> Self:
+        """Return the model with the weights of a fit.
+
+        items  as for the class; by default the skills of the fit. An unknown skill has the intercept 0 and the prior
+               `fit.pooled_prior`
+        """
+        table = as_items(fit.skills if items is None else items)
+        known = codes_of(table.skills, fit.skills)
+        return cls(table, fit.skill_weights()[known], fit.priors()[known], fit.guess)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return weights, prior and guess."""

@@ -9,16 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alsim.models.base import ModelError
-from alsim.models.hlr.memory import RECALLS
+from alsim.models.hlr.memory import held_recall
+from alsim.models.practice import HOURS_PER_DAY
 from alsim.models.student.base import BaseStudentModel, Students, checked_active, parameters
 from alsim.models.student.items import as_items
 from alsim.types import Bools, Codes, Doubles, Longs
-
-PRIOR = 0.3
-"""Default recall of a skill before its first practice: near 2/7, the mean of the simulator's starting mastery, which is
-Beta(2, 5) distributed."""
-PER_DAY = 24.0
-"""Hours of a day."""
 
 
 class MemoryModel(BaseStudentModel):
@@ -33,7 +28,7 @@ class MemoryModel(BaseStudentModel):
 
     The state has the clock of each student, `hours` (n,), and the time of the last practice of each skill, `last`
     (n, K), hours. The clock is 0 at first, and only `advance` changes it. Mastery is recall at the clock. In chances,
-    recall is held in [0.0001, 0.9999], because no forecast is certain.
+    recall R is 0.0001 + 0.9998 R, because no forecast is certain.
     Raises ModelError for invalid parameters.
     """
 
@@ -127,7 +122,7 @@ class MemoryModel(BaseStudentModel):
     def _apply(self, students: Students, rows: Longs, skills: Longs, correct: Codes, weight: float) -> None:
         """Practise some skills at the clock."""
         place, now = (rows, skills), students["hours"][rows]
-        self._practise(students, place, (now - students["last"][place]) / PER_DAY, correct, weight)
+        self._practise(students, place, (now - students["last"][place]) / HOURS_PER_DAY, correct, weight)
         students["last"][place] = now
 
     def _chance(self, students: Students, items: Longs) -> Doubles:
@@ -138,7 +133,7 @@ class MemoryModel(BaseStudentModel):
         for m in range(self.items.has.shape[1]):
             place = lanes, self.items.members[items, m]
             found = self._recall(students, place) if held is None else held[place]
-            total += np.clip(found, *RECALLS) * self.items.has[items, m]
+            total += held_recall(found) * self.items.has[items, m]
         mean, guess = total / self.items.sizes[items], self.guess[items]
         return np.asarray(guess + (1.0 - guess) * mean)
 
@@ -149,10 +144,10 @@ class MemoryModel(BaseStudentModel):
 
     def _recall(self, students: Students, place: tuple[Longs, Longs]) -> Doubles:
         """Return the recall of some skills, in the common shape of rows and skills."""
-        days = (students["hours"][place[0]] - students["last"][place]) / PER_DAY
+        days = (students["hours"][place[0]] - students["last"][place]) / HOURS_PER_DAY
         practised = self._practised(students, place)
         found = self._recalled(students, place, np.where(practised, days, 0.0))
         return np.where(practised, found, self.prior[place[1]])
 
 
-__all__ = ["PRIOR", "MemoryModel"]
+__all__ = ["MemoryModel"]
