@@ -102,7 +102,7 @@ def init(
             "--model",
             metavar="NAME",
             autocompletion=one_of(*MODELS),
-            help="Student model: bkt, irt, elo, glicko or alosi, or a file of alsim fit, which is copied.",
+            help="Student model: bkt, irt, elo, glicko, alosi, hlr or fsrs, or a file of alsim fit, which is copied.",
         ),
     ] = "bkt",
     policy: Annotated[
@@ -208,6 +208,7 @@ def engine_facts(settings: EngineSettings, catalogue: Catalogue) -> list[tuple[s
         ("policy", f"{settings.policy}, seed {settings.seed}"),
         *((one.name, one.summary) for one in settings.experiments),
         ("mastered", f"from a mastery of {settings.threshold:g}"),
+        *((("due", f"below a recall of {settings.retention:g}"),) if "retention" in settings.single() else ()),
         ("store", settings.store),
     ]
 
