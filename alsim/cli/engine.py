@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.engine_settings import EngineSettings
 
-MODELS = ("bkt", "irt", "elo", "glicko", "alosi")
+MODELS = ("bkt", "alosi", "irt", "elo", "glicko", "hlr", "fsrs")
 """Models without a fit, for shell completion, which does not load the engine."""
 POLICIES = ("guide", "alosi", "thompson")
 """Recommenders, for shell completion."""

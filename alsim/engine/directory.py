@@ -118,9 +118,7 @@ def write_engine(
             None, found, model=model, policy=policy, seed=seed, threshold=threshold, experiments=listed, **due
         )
         models = {} if str(model) in DEFAULTS else _model_files(Path(model))
-        settings = EngineSettings(
-            next(iter(models), str(model)), policy, store, seed, threshold, **due, experiments=listed
-        )
+        settings = EngineSettings(next(iter(models), str(model)), policy, store, seed, threshold, listed, **due)
         contents = {MAIN: settings_text(settings).encode(), **_contents(graph, catalogue, found)}
         folder.mkdir(parents=True, exist_ok=True)
         with temporary_directory(folder / "engine") as staged:

@@ -35,12 +35,12 @@ class EngineSettings(NamedTuple):
     """Seed of random choices."""
     threshold: float = 0.9
     """Mastery from which a skill counts as mastered."""
+    experiments: tuple[Experiment, ...] = ()
+    """Experiments, of which the policy may be one."""
     retention: float = RETENTION
     """Recall below which a practised skill is due, under a model of memory."""
     due_first: bool = True
     """Whether items are recommended for due skills, if there are any."""
-    experiments: tuple[Experiment, ...] = ()
-    """Experiments, of which the policy may be one."""
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as JSON values; experiments only if there are some."""
