@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alsim.engine.engine import AdaptiveEngine
     from alsim.engine.engine_settings import EngineSettings
 
-MODELS = ("bkt", "irt", "elo", "glicko", "alosi")
+MODELS = ("bkt", "alosi", "irt", "elo", "glicko", "hlr", "fsrs")
 """Models without a fit, for shell completion, which does not load the engine."""
 POLICIES = ("guide", "alosi", "thompson")
 """Recommenders, for shell completion."""
@@ -102,7 +102,7 @@ def init(
             "--model",
             metavar="NAME",
             autocompletion=one_of(*MODELS),
-            help="Student model: bkt, irt, elo, glicko or alosi, or a file of alsim fit, which is copied.",
+            help="Student model: bkt, irt, elo, glicko, alosi, hlr or fsrs, or a file of alsim fit, which is copied.",
         ),
     ] = "bkt",
     policy: Annotated[
@@ -208,6 +208,7 @@ def engine_facts(settings: EngineSettings, catalogue: Catalogue) -> list[tuple[s
         ("policy", f"{settings.policy}, seed {settings.seed}"),
         *((one.name, one.summary) for one in settings.experiments),
         ("mastered", f"from a mastery of {settings.threshold:g}"),
+        *((("due", f"below a recall of {settings.retention:g}"),) if "retention" in settings.single() else ()),
         ("store", settings.store),
     ]
 

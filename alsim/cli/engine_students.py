@@ -72,7 +72,7 @@ def recommend(
     moment = read_time(time)
     with opened(directory) as loaded:
         found = loaded.recommend(student, n, time=moment, class_name=class_name)
-        ready = loaded.ready_skills(student)
+        ready, due = loaded.ready_skills(student, time=moment), loaded.due_skills(student, time=moment)
         types = {item.item: loaded.catalogue.items[loaded.catalogue.number(item.item)].type for item in found}
         rows = [
             [shortened(r.item, MAX_NAME), types[r.item], f"{r.score:.3f}", f"{r.propensity:.3f}", r.reason]
@@ -94,8 +94,13 @@ def recommend(
             "policy": event.get("policy", loaded.recommender.name),
             **assigned,
         }
-        numbers |= {"ready": ready, "recommendations": listed}
+        numbers |= {"ready": ready, **_of_reviews(loaded, due), "recommendations": listed}
     write_report(report, numbers)
+
+
+def _of_reviews(loaded: AdaptiveEngine, due: list[str]) -> dict[str, list[str]]:
+    """Return the due skills by the name "due", if the student model has memory."""
+    return {"due": due} if loaded.model.has_clock else {}
 
 
 def _recommended(loaded: AdaptiveEngine, student: str, found: list[Any], ready: list[str], arm: str | None) -> str:
@@ -158,9 +163,13 @@ def respond(
             ],
         )
         deed = f"has studied {item}" if studied else f"answered {item} {'correctly' if correct else 'wrongly'}"
-        ready = loaded.ready_skills(student)
-        print_sentence(f"Stored: {student} {deed} (interaction {done.interactions:,}). Ready for: {_listed(ready)}.")
-    write_report(report, {"student": student, **done._asdict(), "ready": ready})
+        ready, due = loaded.ready_skills(student, time=moment), loaded.due_skills(student, time=moment)
+        reviews = f" Due: {_listed(due)}." if due else ""
+        print_sentence(
+            f"Stored: {student} {deed} (interaction {done.interactions:,}). Ready for: {_listed(ready)}.{reviews}"
+        )
+        numbers = {"student": student, **done._asdict(), "ready": ready, **_of_reviews(loaded, due)}
+    write_report(report, numbers)
 
 
 @engine.command(epilog=examples("alsim engine show shop", "alsim engine show shop ada"))
@@ -188,13 +197,21 @@ def _show_engine(directory: Path, loaded: AdaptiveEngine) -> dict[str, Any]:
     return {**engine_numbers(settings, catalogue), "students": students}
 
 
+def _due(due: list[str]) -> str:
+    """Return the part of a sentence about due skills."""
+    return f", with reviews of {_listed(due)} due" if due else ""
+
+
 def _show_student(loaded: AdaptiveEngine, student: str) -> dict[str, Any]:
     """Print what a student knows, and return it."""
     found = loaded.export(student)
     remedial = loaded.remedial_skills(student)
     mastered, ready, mastery = found["mastered"], found["ready"], found["mastery"]
-    others = [skill for skill in mastery if skill not in {*mastered, *ready}]
-    states = [("ready", ready), ("mastered", mastered), ("not ready", others)]
+    due = found.get("due", [])
+    only_ready = [skill for skill in ready if skill not in {*due}]
+    others = [skill for skill in mastery if skill not in {*mastered, *ready, *due}]
+    known = [skill for skill in mastered if skill not in {*due}]
+    states = [("due", due), ("ready", only_ready), ("mastered", known), ("not ready", others)]
     rows = [
         [shortened(skill, 2 * MAX_NAME), f"{mastery[skill]:.3f}", state, "yes" if skill in {*remedial} else ""]
         for state, skills in states
@@ -205,9 +222,9 @@ def _show_student(loaded: AdaptiveEngine, student: str) -> dict[str, Any]:
         print_sentence(f"and {len(rows) - MAX_ROWS:,} more, which --json FILE lists")
     print_sentence(
         f"{student} has mastered {len(mastered):,} of {counted(len(mastery), 'skill')}, and is ready for "
-        f"{_listed(ready)}, after {counted(len(found['events']), 'event')}."
+        f"{_listed(ready)}{_due(due)}, after {counted(len(found['events']), 'event')}."
     )
-    return {key: found[key] for key in ("student", "mastery", "mastered", "ready")} | {
+    return {key: found[key] for key in ("student", "mastery", "mastered", "ready", "due") if key in found} | {
         "remedial": remedial,
         "events": len(found["events"]),
     }

@@ -59,6 +59,12 @@ LAYOUTS: dict[str, tuple[Shown, ...]] = {
         Shown("name", "coefficients of"),
         *(Shown(name, name, "logits", 2) for name in ("intercept", "wins", "attempts")),
     ),
+    "hlr": (
+        Shown("name", "weight of"),
+        Shown("estimate", "estimate", "log2 days"),
+        Shown("prior", "first recall"),
+        _RESPONSES,
+    ),
     "skill-mean": (
         Shown("skill", "skill"),
         Shown("share", "share correct"),

@@ -343,3 +343,20 @@ def best_lr(partial_credit: PartialCreditOption = False) -> ModelRequest:
 def skill_mean(partial_credit: PartialCreditOption = False) -> ModelRequest:
     """Fit the smoothed share of correct responses to each skill."""
     return ModelRequest({"partial_credit": partial_credit})
+
+
+@model_command("hlr")
+def hlr(
+    guess: Annotated[
+        float,
+        typer.Option("--guess", help="Probability of a correct answer without recall, in [0, 1); it is not estimated."),
+    ] = 0.0,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Fit the same half-life for all skills: no intercepts of skills.")
+    ] = False,
+    penalty: Annotated[
+        float, typer.Option("--penalty", help="Precision of the normal prior of the intercepts of skills, above 0.")
+    ] = 1.0,
+) -> ModelRequest:
+    """Fit half-life regression: forgetting between the times of the responses, which --columns time=NAME names."""
+    return ModelRequest({"guess": guess, "by_skill": not shared, "penalty": penalty})

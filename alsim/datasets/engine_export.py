@@ -106,6 +106,7 @@ def _manifest(engine: AdaptiveEngine, gap: float, *, names: bool, students: int)
             "catalogue": engine.catalogue.digest,
             "seed": engine.seed,
             "threshold": engine.threshold,
+            **({"retention": engine.retention, "due_first": engine.due_first} if engine.model.has_clock else {}),
         },
         "experiments": {name: one.to_dict() for name, one in begun_experiments(engine.store).items()},
         "skills": list(engine.catalogue.skills),

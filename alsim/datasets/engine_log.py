@@ -85,7 +85,9 @@ class EngineLog:
                 f"{self.path} has no student model, because its parameters have names of students: export the log with "
                 "names=True (--names)"
             )
-        return EngineModel(self.path / MODEL, self.catalogue)
+        settings = self.manifest["engine"]
+        due = {key: settings[key] for key in ("retention", "due_first") if key in settings}
+        return EngineModel(self.path / MODEL, self.catalogue, **due)
 
     def candidates(self, row: int) -> list[str]:
         """Return the ids of the items among which that of an event was chosen, in the order of the catalogue.

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from alsim.datasets.manifest import Count, FileEntry, TableEntry
+from alsim.engine.models import RETENTION
 
 
 class EngineEntry(BaseModel):
@@ -20,6 +21,8 @@ class EngineEntry(BaseModel):
     catalogue: str
     seed: int
     threshold: float
+    retention: float = RETENTION
+    due_first: bool = True
 
 
 class LogTables(BaseModel):

@@ -18,6 +18,8 @@ from alsim.models.student.bkt import BKTModel
 from alsim.models.student.dkt import DKTModel
 from alsim.models.student.elo import EloModel
 from alsim.models.student.glicko import GlickoModel
+from alsim.models.student.hlr import HLRModel
+from alsim.models.student.memory import MemoryModel
 from alsim.models.student.pfa import PFAModel
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Longs, describe, short_repr
@@ -51,6 +53,7 @@ def refit(model: StudentModel, catalogue: Catalogue, log: Responses) -> Refit:
                irt: items with ENOUGH responses of both kinds by marginal maximum likelihood; the others by shrinkage
                elo, glicko: difficulties by shrinkage, given the ratings
                pfa: as `alsim.models.pfa.fit`
+               hlr: as `alsim.models.hlr.fit`, with the mean of the model's guessing
                dkt: as `alsim.models.dkt.fit`, with the sizes of the present network
     catalogue  with the expected difficulties, towards which those of `irt`, `elo` and `glicko` are shrunken
     log        responses whose items are those of the model by name
@@ -134,6 +137,15 @@ def _pfa(model: PFAModel, _: Catalogue, log: Responses) -> Refit:
     codes = codes_of(model.items.skills, found.skills)
     coefficients = np.where(codes[:, None] < 0, model.coefficients, found.coefficients[codes])
     return Refit(PFAModel(model.items, coefficients), _answered(model, model.items.codes(log)))
+
+
+def _hlr(model: HLRModel, _: Catalogue, log: Responses) -> Refit:
+    """Return a half-life regression with the weights of a fit; guessing stays."""
+    from alsim.models.hlr import fit
+
+    found = HLRModel.of_fit(fit(log, guess=float(model.guess.mean())), model.items)
+    made = HLRModel(model.items, found.weights, found.prior, model.guess, p_content=model.p_content)
+    return Refit(made, _answered(model, model.items.codes(log)))
 
 
 def _dkt(model: DKTModel, _: Catalogue, log: Responses) -> Refit:
@@ -303,6 +315,7 @@ FITS: dict[type, Callable[..., Refit]] = {
     EloModel: _ratings,
     GlickoModel: _ratings,
     PFAModel: _pfa,
+    HLRModel: _hlr,
     DKTModel: _dkt,
 }
 """Function that fits each class of student model."""
@@ -339,6 +352,8 @@ def adapted(found: StudentModel, base: StudentModel) -> StudentModel:
     if isinstance(base, PFAModel) and isinstance(found, PFAModel):
         codes = codes_of(base.items.skills, found.items.skills)
         return PFAModel(base.items, np.where(codes[:, None] < 0, base.coefficients, found.coefficients[codes]))
+    if isinstance(base, MemoryModel) and isinstance(found, MemoryModel):
+        return _adapted_memory(found, base)
     if isinstance(base, DKTModel) and isinstance(found, DKTModel):
         codes, arrays = codes_of(base.items.skills, found.items.skills), found.arrays()
         for name, axis in (("responses", 1), ("output", 0), ("output_bias", 0)):  # a new skill is an average one
@@ -346,6 +361,17 @@ def adapted(found: StudentModel, base: StudentModel) -> StudentModel:
             arrays[name] = np.append(old, old.mean(axis=axis, keepdims=True), axis=axis).take(codes, axis=axis)
         return DKTModel(base.items, **arrays)
     return found
+
+
+def _adapted_memory(found: MemoryModel, base: MemoryModel) -> MemoryModel:
+    """Return a fitted model of memory with the items of another one."""
+    items, skills = codes_of(base.items.names, found.items.names), codes_of(base.items.skills, found.items.skills)
+    arrays = found.arrays()
+    arrays["guess"] = np.where(items < 0, base.guess, found.guess[items])
+    arrays["prior"] = np.where(skills < 0, base.prior, found.prior[skills])
+    if isinstance(found, HLRModel) and isinstance(base, HLRModel):
+        arrays["weights"] = np.where(skills[:, None] < 0, base.weights, found.weights[skills])
+    return type(base)(base.items, **arrays, p_content=found.p_content)
 
 
 __all__ = ["ENOUGH", "Refit", "adapted", "refit"]

@@ -59,6 +59,20 @@ def checked_seed(seed: Any) -> int:
     return int(seed)
 
 
+def checked_retention(retention: Any) -> float:
+    """Return a desired retention. Raises EngineError unless it is in (0, 1)."""
+    if isinstance(retention, bool) or not isinstance(retention, int | float | np.floating) or not 0 < retention < 1:
+        raise EngineError(f"retention must be a probability of recall in (0, 1); got {describe(retention)}")
+    return float(retention)
+
+
+def checked_switch(name: str, value: Any) -> bool:
+    """Return a setting that is True or False. Raises EngineError."""
+    if not isinstance(value, bool):
+        raise EngineError(f"{name} must be True or False; got {describe(value)}")
+    return value
+
+
 def checked_threshold(threshold: Any) -> float:
     """Return a threshold. Raises EngineError unless it is in (0, 1]."""
     if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.floating) or not 0 < threshold <= 1:

@@ -83,11 +83,12 @@ class Deciding:
         now = times(names, progress, moment)
         if classes is not None:
             set_classes(names, progress, classes)
+        states.model.advance(students, now)
         mastery = states.model.mastery(students)
         situation = Situation(
             students=names,
             mastery=mastery,
-            ready=states.catalogue.graph.ready(mastery, states.threshold),
+            ready=states.model.wanted(students, mastery, states.threshold),
             threshold=states.threshold,
             progress=progress,
             now=now,

@@ -62,9 +62,12 @@ def decisions(
         now = start[: np.searchsorted(-sizes, -t, side="left")] + t
         is_shown = np.isnan(steps.score[now])
         if len(rows := np.flatnonzero(wanted[now] & is_shown)):
-            mastery = model.mastery({name: values[rows] for name, values in states.items()})
+            own = {name: values[rows] for name, values in states.items()}
+            model.advance(own, steps.time[now[rows]])
+            mastery = model.mastery(own)
+            ready = model.wanted(own, mastery, threshold)
             words = np.zeros((len(rows), 4), np.uint32)
-            found = Situation.without_store(mastery, threshold, progress.rows(rows), words, seed, model)
+            found = Situation.without_store(mastery, ready, threshold, progress.rows(rows), words, seed, model)
             yield now[rows], found._replace(now=steps.time[now[rows]].tolist())
         _show(progress, np.flatnonzero(is_shown), steps.items(now[is_shown]))
         is_placed = np.array([step in steps.placed for step in now.tolist()], np.bool_)
@@ -90,6 +93,7 @@ def _respond(model: EngineModel, states: Students, progress: Progress, steps: St
     score = np.where(number >= 0, steps.score[now], NOT_ANSWERED)
     if (number >= 0).any():
         part = {name: values[: len(now)] for name, values in states.items()}
+        model.advance(part, steps.time[now], number >= 0)
         model.model.update(part, number, model.read_scores(score), number >= 0)
     rows = np.flatnonzero(active)
     progress.interactions[rows] += 1

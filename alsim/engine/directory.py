@@ -20,7 +20,7 @@ from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.engine_settings import MAIN, EngineSettings, is_own, read_settings, settings_text
 from alsim.engine.errors import EngineError, StoreError
 from alsim.engine.graph_files import bounded_errors, graph_file, read_graph
-from alsim.engine.models import DEFAULTS
+from alsim.engine.models import DEFAULTS, RETENTION
 from alsim.engine.stores import ADDRESSES, known_kinds, open_store
 from alsim.errors import AlsimError
 from alsim.utils.file_groups import arrays_name, finish_group, read_group, replace_group
@@ -85,6 +85,8 @@ def write_engine(
     store: str = "sqlite:students.db",
     seed: int = 0,
     threshold: float = 0.9,
+    retention: float = RETENTION,
+    due_first: bool = True,
     experiments: Any = (),
     force: bool = False,
 ) -> Catalogue:
@@ -111,9 +113,12 @@ def write_engine(
         _check_address(store)
         found = _catalogue(graph, catalogue)
         listed = _experiments(experiments)
-        AdaptiveEngine(None, found, model=model, policy=policy, seed=seed, threshold=threshold, experiments=listed)
+        due: dict[str, Any] = {"retention": retention, "due_first": due_first}
+        AdaptiveEngine(
+            None, found, model=model, policy=policy, seed=seed, threshold=threshold, experiments=listed, **due
+        )
         models = {} if str(model) in DEFAULTS else _model_files(Path(model))
-        settings = EngineSettings(next(iter(models), str(model)), policy, store, seed, threshold, listed)
+        settings = EngineSettings(next(iter(models), str(model)), policy, store, seed, threshold, listed, **due)
         contents = {MAIN: settings_text(settings).encode(), **_contents(graph, catalogue, found)}
         folder.mkdir(parents=True, exist_ok=True)
         with temporary_directory(folder / "engine") as staged:

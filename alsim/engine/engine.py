@@ -18,8 +18,10 @@ from alsim.engine.checks import (
     checked_correct,
     checked_facts,
     checked_ranks,
+    checked_retention,
     checked_seed,
     checked_student,
+    checked_switch,
     checked_threshold,
     checked_time,
 )
@@ -27,10 +29,10 @@ from alsim.engine.deciding import Deciding
 from alsim.engine.errors import EngineError, UnknownStudent
 from alsim.engine.experiments import begin, check_begun
 from alsim.engine.interactions import Report, process
-from alsim.engine.models import EngineModel
+from alsim.engine.models import RETENTION, EngineModel
 from alsim.engine.recommendation import Processed, Recommendation
 from alsim.engine.recommenders import make_recommender
-from alsim.engine.states import States
+from alsim.engine.states import Knowledge, States
 from alsim.engine.stored_model import Pointer, read_model, read_pointer, source_of
 from alsim.engine.stores import Store, open_store
 from alsim.models.student.base import NOT_ANSWERED
@@ -55,12 +57,15 @@ class AdaptiveEngine:
     graph      {skill: list of its prerequisites}, SkillGraph or Curriculum
     catalogue  items: mappings with `id, skills_taught, skills_assessed, type` and the other fields of `Item`; or a
                Catalogue, whose graph is then used if `graph` is None
-    model      "bkt", "alosi", "irt", "elo" or "glicko", a file with a fit or a student model, a fit, or a StudentModel
+    model      "bkt", "alosi", "irt", "elo", "glicko", "hlr" or "fsrs", a file with a fit or a student model, a fit, or
+               a StudentModel
     store      "memory", "sqlite:PATH", "redis://HOST:PORT/DB", or a Store
     policy     recommender: a preset such as "guide" or "thompson", "policy:NAME" with any name of `make_policy`,
                "module:Class" of a Recommender or of a policy, or such a class or object; or "experiment:NAME"
     seed       seed of the random choices among items, in [0, 2**64)
     threshold  mastery from which a skill counts as mastered, in (0, 1]
+    retention  recall in (0, 1) below which a practised skill is due, under a model of memory, as "hlr" or "fsrs"
+    due_first  whether items are recommended for due skills, if there are any that an item teaches
     experiments
                an `alsim.assignment.Experiment`, several, or a TOML file: the policy "experiment:NAME" is one of them,
                and the student's arm decides on the recommender
@@ -81,6 +86,8 @@ class AdaptiveEngine:
         policy: Any = "guide",
         seed: int = 0,
         threshold: float = 0.9,
+        retention: float = RETENTION,
+        due_first: bool = True,
         experiments: Any = (),
     ) -> None:
         if isinstance(catalogue, Catalogue) and (graph is None or graph is catalogue.graph):
@@ -88,10 +95,11 @@ class AdaptiveEngine:
         else:
             self.catalogue = Catalogue(catalogue.items if isinstance(catalogue, Catalogue) else catalogue, graph)
         self.seed, self.threshold = checked_seed(seed), checked_threshold(threshold)
+        self.retention, self.due_first = checked_retention(retention), checked_switch("due_first", due_first)
         self.recommender = make_recommender(policy, self.catalogue, _experiments(experiments))
         self.store = open_store(store)
         self._has_begun = self.experiment is None or check_begun(self.store, self.experiment)
-        own = EngineModel(model, self.catalogue)
+        own = self._engine_model(model)
         self._base, self._source = own.model, source_of(model, own.model if own.fit is None else own.fit)
         self._pointer: Pointer | None = None
         self.states = States(self.catalogue, self.recommender, self.store, self.threshold, own)
@@ -122,28 +130,49 @@ class AdaptiveEngine:
         """Digest of what states depend on: model, catalogue, and a recommender that observes; 16 hexadecimal digits."""
         return f"{self.states.codec.digest:016x}"
 
+    def _engine_model(self, model: Any) -> EngineModel:
+        """Return a student model for the catalogue and the settings of this engine."""
+        return EngineModel(model, self.catalogue, retention=self.retention, due_first=self.due_first)
+
     # ── what a student knows ────────────────────────────────────────────────────────────────────
 
-    def mastery(self, student: str) -> dict[str, float]:
-        """Return the mastery of each skill, {skill: probability}; that of a new student for an unknown one."""
-        return dict(zip(self.catalogue.skills, self.states.knowledge(student)[0].tolist(), strict=True))
+    def mastery(self, student: str, *, time: Time = None) -> dict[str, float]:
+        """Return the mastery of each skill, {skill: probability}; that of a new student for an unknown one.
 
-    def ready_skills(self, student: str) -> list[str]:
+        time  seconds since 1970, or a datetime; None is now. Under a model of memory, as "hlr" or "fsrs", mastery is
+              recall at this time; the time does not change that of other models
+
+        Raises OutOfOrder for a time before the last event, as all methods with `time` do.
+        """
+        return dict(zip(self.catalogue.skills, self._knowledge(student, time).mastery.tolist(), strict=True))
+
+    def ready_skills(self, student: str, *, time: Time = None) -> list[str]:
         """Return the skills that are not mastered while all their prerequisites are, in the order of the graph."""
-        mastery, _ = self.states.knowledge(student)
+        mastery = self._knowledge(student, time).mastery
         return self._named(self.catalogue.graph.ready(mastery[None], self.threshold)[0])
 
-    def mastered_skills(self, student: str) -> list[str]:
-        """Return the skills whose mastery is at least the threshold, in the order of the graph."""
-        return self._named(self.states.knowledge(student)[0] >= self.threshold)
+    def due_skills(self, student: str, *, time: Time = None) -> list[str]:
+        """Return the skills to review: practised, with a recall below `retention`, in the order of the graph.
 
-    def remedial_skills(self, student: str) -> list[str]:
+        There are none under a student model without memory.
+        """
+        return self._named(self._knowledge(student, time).due)
+
+    def mastered_skills(self, student: str, *, time: Time = None) -> list[str]:
+        """Return the skills whose mastery is at least the threshold, in the order of the graph."""
+        return self._named(self._knowledge(student, time).mastery >= self.threshold)
+
+    def remedial_skills(self, student: str, *, time: Time = None) -> list[str]:
         """Return the skills that are not mastered, while one that needs them has been practised, in the graph's order.
 
         A skill needs its prerequisites, their prerequisites, and so on.
         """
-        mastery, practised = self.states.knowledge(student)
-        return self._named(self.catalogue.graph.remedial(mastery[None], practised[None], self.threshold)[0])
+        known = self._knowledge(student, time)
+        return self._named(self.catalogue.graph.remedial(known.mastery[None], known.practised[None], self.threshold)[0])
+
+    def _knowledge(self, student: str, time: Time) -> Knowledge:
+        """Return what a student knows at a time."""
+        return self.states.knowledge(student, checked_time(time))
 
     # ── recommendations ─────────────────────────────────────────────────────────────────────────
 
@@ -317,6 +346,7 @@ class AdaptiveEngine:
             "mastery": self.mastery(name),
             "mastered": self.mastered_skills(name),
             "ready": self.ready_skills(name),
+            **({"due": self.due_skills(name)} if self.model.has_clock else {}),
             "model": self.digest,
             "catalogue": self.catalogue.digest,
         }
@@ -374,7 +404,7 @@ class AdaptiveEngine:
         report, found = recalibrate(self, self._source, held_out, refit, is_stored=not dry_run)
         if not dry_run:
             with self.states.lock.writing():
-                self.states.use(EngineModel(found, self.catalogue))
+                self.states.use(self._engine_model(found))
                 self._pointer = read_pointer(self.store)
             if replay:
                 self.replay()
@@ -392,7 +422,7 @@ class AdaptiveEngine:
         from alsim.engine.calibration import adapted
 
         found, pointer = read_model(self.store, pointer)
-        new = EngineModel(adapted(found, self._base), self.catalogue)
+        new = self._engine_model(adapted(found, self._base))
         with self.states.lock.writing():
             is_new = new.digest != self.model.digest
             self.states.use(new)

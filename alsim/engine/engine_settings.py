@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alsim.assignment import Experiment, experiments_of, experiments_toml
-from alsim.engine.checks import checked_seed, checked_threshold
+from alsim.engine.checks import checked_retention, checked_seed, checked_switch, checked_threshold
 from alsim.engine.errors import EngineError
+from alsim.engine.models import RETENTION, WITH_CLOCK
 from alsim.errors import AlsimError, did_you_mean
 from alsim.types import short_repr
 from alsim.utils.reading import MAX_TOML, read_text, read_toml, reason
@@ -36,31 +37,47 @@ class EngineSettings(NamedTuple):
     """Mastery from which a skill counts as mastered."""
     experiments: tuple[Experiment, ...] = ()
     """Experiments, of which the policy may be one."""
+    retention: float = RETENTION
+    """Recall below which a practised skill is due, under a model of memory."""
+    due_first: bool = True
+    """Whether items are recommended for due skills, if there are any."""
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as JSON values; experiments only if there are some."""
-        values = {**self._asdict(), "experiments": {one.name: one.to_dict() for one in self.experiments}}
-        return values if self.experiments else {key: values[key] for key in SINGLE}
+        listed = {"experiments": {one.name: one.to_dict() for one in self.experiments}} if self.experiments else {}
+        return self.single() | listed
+
+    def single(self) -> dict[str, Any]:
+        """Return the settings of one value; those of reviews only if the model needs them, or if they are not usual."""
+        values = {key: getattr(self, key) for key in SINGLE}
+        is_usual = all(values[key] == EngineSettings._field_defaults[key] for key in OF_REVIEWS)
+        if is_usual and self.model not in WITH_CLOCK:
+            return {key: value for key, value in values.items() if key not in OF_REVIEWS}
+        return values
 
 
 EXPERIMENTS = "experiments"
 """Key of the table of experiments."""
 SINGLE = tuple(key for key in EngineSettings._fields if key != EXPERIMENTS)
 """Keys of single values."""
+OF_REVIEWS = ("retention", "due_first")
+"""Keys that only models of memory read."""
 KEYS = ("format", *EngineSettings._fields)
 COMMENTS = {
     "format": "version of this file",
-    "model": "bkt, irt, elo, glicko or alosi, or a file with a fit",
+    "model": "bkt, irt, elo, glicko, alosi, hlr or fsrs, or a file with a fit",
     "policy": "recommender of items",
     "store": "sqlite:PATH or redis://HOST:PORT/DB, with the events of the students",
     "seed": "seed of random choices",
     "threshold": "mastery from which a skill counts as mastered",
+    "retention": "recall below which a practised skill is due, under hlr or fsrs",
+    "due_first": "whether items for due skills are recommended before others",
 }
 
 
 def settings_text(settings: EngineSettings) -> str:
     """Return the content of engine.toml. Raises EngineError for invalid values."""
-    single = {key: getattr(settings, key) for key in SINGLE}
+    single = settings.single()
     for key, value in single.items():
         if fault := _fault(key, value):
             raise EngineError(f"{key} must be {fault}; got {value!r:.100}")
@@ -124,6 +141,10 @@ def _fault(key: str, value: Any) -> str:
             checked_seed(value)
         elif key == "threshold":
             checked_threshold(value)
+        elif key == "retention":
+            checked_retention(value)
+        elif key == "due_first":
+            checked_switch(key, value)
         elif not isinstance(value, str) or not value or not value.isprintable():
             return "printable text"
     except AlsimError as error:
@@ -143,7 +164,7 @@ def _places(path: Path, inside: Path) -> dict[str, int]:
 
 def _toml(value: Any) -> str:
     """Return a value in the notation of TOML."""
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    return json.dumps(value) if isinstance(value, str | bool) else repr(value)
 
 
 __all__ = ["MAIN", "EngineSettings", "is_own", "read_settings", "settings_text"]

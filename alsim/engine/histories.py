@@ -144,6 +144,7 @@ def mastery_paths(model: EngineModel, students: Students, found: Interactions) -
         active = int(np.searchsorted(-sizes, -t, side="left"))
         part = {name: values[:active] for name, values in states.items()}
         place = first[:active] + t
+        model.advance(part, found.time[place])
         before[place] = model.mastery(part)
         known = found.item[place] >= 0
         items = np.where(known, model.items[found.item[place]], -1)

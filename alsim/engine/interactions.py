@@ -65,6 +65,7 @@ def interact(states: States, name: str, stored: Stored, report: Report) -> tuple
         "item": catalogue.items[item].id,
         "seconds": report.seconds,
     }
+    states.model.advance(students, [now])
     if not is_content:
         chance = states.model.model.chance(students, states.model.items[[item]])[0]
         entry |= {"correct": report.correct, "chance": float(chance)}

@@ -15,18 +15,23 @@ from alsim.engine.catalogue import Catalogue, hash_of
 from alsim.engine.errors import EngineError
 from alsim.errors import AlsimError, did_you_mean
 from alsim.models.base import Fit, ModelError, load_fit
-from alsim.models.student.base import NOT_ANSWERED, BaseStudentModel, StudentModel, Students
+from alsim.models.student.base import NOT_ANSWERED, BaseStudentModel, StudentModel, Students, TimedStudentModel
 from alsim.models.student.fits import student_model
 from alsim.models.student.items import Items
-from alsim.types import Doubles, Longs, describe
+from alsim.types import Bools, Doubles, Longs, describe
 from alsim.utils.files import sha256_of_file
 
-DEFAULTS = ("bkt", "alosi", "irt", "elo", "glicko")
+DEFAULTS = ("bkt", "alosi", "irt", "elo", "glicko", "hlr", "fsrs")
 """Models that need no fit: their names."""
+WITH_CLOCK = ("hlr", "fsrs")
+"""Those of them that know time."""
 GUESS_AND_SLIP = (("guess", 0.2), ("slip", 0.1))
 """Probabilities of items without values of their own: those of the guide."""
 SEPARATOR = "\x1f"
 """Separator of the skills in the name of a model item for several skills; names have no control characters."""
+SECONDS_PER_HOUR = 3600.0
+RETENTION = 0.9
+"""Default recall below which a practised skill is due."""
 LONGEST_SET = 500
 """Largest length of the joined names of several skills; a longer one is replaced by its hash."""
 
@@ -36,11 +41,15 @@ class EngineModel:
 
     model      a name of DEFAULTS, a path of a file with a fit or a student model, a fit, or a StudentModel
     catalogue  Catalogue
+    retention  recall below which a practised skill is due, under a model of memory
+    due_first  whether items are chosen for due skills, if there are any that an item teaches
 
     Raises EngineError for an item or a skill that the model does not know.
     """
 
-    def __init__(self, model: Any, catalogue: Catalogue) -> None:
+    def __init__(
+        self, model: Any, catalogue: Catalogue, *, retention: float = RETENTION, due_first: bool = True
+    ) -> None:
         try:
             source = _loaded(model)
             self.model = _resolved(source, catalogue)
@@ -69,6 +78,43 @@ class EngineModel:
         """Whether the model reads scores between 0 and 1."""
         self.digest = int(_digest(self.model, catalogue)[:16], 16)
         """Digest of model and catalogue, in [0, 2**64)."""
+        self.retention, self.due_first = retention, due_first
+        self.has_clock = isinstance(self.model, TimedStudentModel)
+        """Whether the model knows time."""
+        self._is_taught = np.isin(np.arange(len(catalogue.skills)), catalogue.taught.skill)
+
+    def advance(self, students: Students, seconds: Doubles | Sequence[float], active: Bools | None = None) -> None:
+        """Set the clocks of students, in place, if the model knows time.
+
+        seconds  time of each student, seconds since 1970, (n,)
+        active   (n,) True for the students whose clock is set; None for all
+        """
+        if isinstance(self.model, TimedStudentModel):
+            self.model.advance(students, np.asarray(seconds, np.float64) / SECONDS_PER_HOUR, active)
+
+    def due(self, students: Students, mastery: Doubles) -> Bools:
+        """Return the skills that are due: practised, and recall is below the desired retention at the clock, (n, K).
+
+        mastery  (n, K) result of `mastery`
+
+        No skill is due under a model that has no `practised`, as one without memory.
+        """
+        practised = getattr(self.model, "practised", None)
+        if not callable(practised):
+            return np.zeros(mastery.shape, np.bool_)
+        return np.asarray(practised(students)[:, self.columns] & (mastery < self.retention))
+
+    def wanted(self, students: Students, mastery: Doubles, threshold: float) -> Bools:
+        """Return the skills for which items are recommended, (n, K), the arguments as for `due`.
+
+        They are the due ones that an item teaches, if there are any and `due_first`; else those that a student is ready
+        for.
+        """
+        ready = self.graph.ready(mastery, threshold)
+        if not (self.has_clock and self.due_first):
+            return ready
+        due = self.due(students, mastery) & self._is_taught
+        return np.where(due.any(axis=1, keepdims=True), due, ready)
 
     def new_students(self, names: Sequence[str]) -> Students:
         """Return the state of students without events; the model may know more of some of them by name."""
@@ -136,7 +182,7 @@ def _default(name: str, catalogue: Catalogue) -> StudentModel:
     """Return a model with its default parameters."""
     from alsim.models.student.files import class_of
 
-    if name == "bkt":
+    if name == "bkt" or name in WITH_CLOCK:
         return class_of(name)(catalogue_items(catalogue))
     if name == "alosi":
         items = catalogue_items(catalogue, by_item=True)

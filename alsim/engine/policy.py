@@ -14,6 +14,7 @@ from alsim.engine.correspondence import Cells, cells_of, nominal_course
 from alsim.engine.directory import load_engine
 from alsim.engine.engine import AdaptiveEngine
 from alsim.engine.errors import EngineError
+from alsim.engine.models import SECONDS_PER_HOUR
 from alsim.engine.progress import Progress
 from alsim.engine.recommenders import Recommender, Situation
 from alsim.errors import AlsimError, InputTypeError
@@ -71,7 +72,8 @@ class EnginePolicy:
     @property
     def digest(self) -> str:
         """Text of everything on which decisions depend: recommender, threshold, catalogue, graph and student model."""
-        return f"{self.recommender.name} {self.threshold!r} {self.model.digest:016x}"
+        due = f" {self.model.retention!r} {self.model.due_first}" if self.model.has_clock else ""
+        return f"{self.recommender.name} {self.threshold!r} {self.model.digest:016x}{due}"
 
     def bind(self, course: Course) -> Self:
         """Return a copy for the bank of a course. Raises EngineError for skills that are no outcomes of the bank."""
@@ -104,6 +106,8 @@ class EnginePolicy:
         items = np.where(known, self.model.items[numbers], -1)
         correct = np.where(x.asks, x.correct, NOT_ANSWERED)
         self.model.model.update(state.students, items, correct, known & (items >= 0))
+        if x.clock is not None:  # the next interaction starts at this time
+            self.model.advance(state.students, x.clock * SECONDS_PER_HOUR, x.active)
         state.interactions[x.active] += 1
         state.last[x.active] = numbers[x.active]
 
@@ -123,6 +127,7 @@ class EnginePolicy:
             )
         n = view.num_lanes
         mastery = self.model.mastery(state.students)
+        ready = self.model.wanted(state.students, mastery, self.threshold)
         words: Words = np.zeros((n, 4), np.uint32)
         if draws is not None:
             words = np.stack([draws.words() for _ in range(4)], axis=1)
@@ -138,7 +143,7 @@ class EnginePolicy:
             trials=[[]] * n,
             classes=[""] * n,
         )
-        return Situation.without_store(mastery, self.threshold, progress, words, self.seed, self.model)
+        return Situation.without_store(mastery, ready, self.threshold, progress, words, self.seed, self.model)
 
     def _odds(self, situation: Situation) -> Doubles:
         """Return the probability of each action in each lane, (N, A)."""

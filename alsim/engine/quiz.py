@@ -175,8 +175,9 @@ class Quiz:
         """Return ability, mastery and placement after the answers so far."""
         engine = self._engine
         with engine.states.lock.reading():
-            _, record, students, _ = engine.states.loaded(self.student)
+            _, record, students, progress = engine.states.loaded(self.student)
             log = self._log() if record is not None else self._empty()
+            engine.model.advance(students, times([self.student], progress, None))
             mastery = self._mastery(log, engine.model.mastery(students)[0])
             model, ability = engine.model.model, None
             if isinstance(model, AbilityModel):
@@ -253,6 +254,7 @@ class Quiz:
             times([self.student], progress, moment),
             decision_words(engine.seed, [self.student], progress.decisions),
         )
+        engine.model.advance(students, now)
         picked, score, candidates = self._pick(log, students, pool, words)
         item = int(candidates[picked.place])
         question = log.question(engine.catalogue.items[item].id, score, picked.propensity, self.name)
@@ -292,6 +294,7 @@ class Quiz:
         if record is None or self._log().is_placed:
             return None, None
         now = times([self.student], progress, moment)[0]
+        engine.model.advance(students, [now])
         before = dict(zip(engine.catalogue.skills, engine.model.mastery(students)[0].tolist(), strict=True))
         raised = {skill: p for skill in result.mastered if (p := result.mastery[skill]) > before[skill]}
         entry = {

@@ -132,6 +132,7 @@ def model_log(engine: AdaptiveEngine, model: StudentModel) -> Responses:
     items: list[str] = []
     skills: list[list[str]] = []
     correct: list[int] = []
+    seconds: list[float] = []
     for student in engine.students():
         for entry in map(events.decode, engine.store.entries(student)):
             number = catalogue.index.get(entry["item"], -1) if entry["event"] == events.ANSWERED else -1
@@ -140,12 +141,13 @@ def model_log(engine: AdaptiveEngine, model: StudentModel) -> Responses:
                 items.append(str(names[engine.model.items[number]]))
                 skills.append([catalogue.skills[k] for k in catalogue.assessed.of(number).tolist()])
                 correct.append(int(entry["correct"] >= 0.5))
+                seconds.append(entry["time"])
     if not correct:
         raise EngineError(
             "the log has no responses to questions of the catalogue, and nothing to fit a student model to: call "
             "recalibrate after process_response"
         )
-    return Responses.from_arrays(students, correct, skill=skills, item=items, separator=None)
+    return Responses.from_arrays(students, correct, skill=skills, item=items, time=seconds, separator=None)
 
 
 def _checked_share(share: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from alsim.engine.shared_lock import SharedLock
 from alsim.engine.stores import Commit, Store, Stored
 from alsim.engine.students import StudentCodec
 from alsim.models.student.base import NOT_ANSWERED, Students
-from alsim.types import Bools, Doubles
+from alsim.types import Bools, Doubles, short_repr
 
 if TYPE_CHECKING:
     from alsim.engine.quiz_choice import QuizDesign
@@ -28,6 +28,18 @@ CHECKED = 256
 """Number of students that are checked together."""
 ATTEMPTS = 1000
 """Number of times that a change is tried again while other processes change the same student."""
+
+
+@short_repr
+class Knowledge(NamedTuple):
+    """Knowledge of a student about K skills of the graph."""
+
+    mastery: Doubles
+    """Mastery of each skill, (K,)."""
+    practised: Bools
+    """Whether it was practised, (K,)."""
+    due: Bools
+    """Whether it is due for a review, (K,)."""
 
 
 class States:
@@ -102,14 +114,16 @@ class States:
             return stored.state
         return self.replayed(name)[0]
 
-    def knowledge(self, student: str) -> tuple[Doubles, Bools]:
-        """Return the mastery of a student, and whether each skill was practised, (K,) each."""
+    def knowledge(self, student: str, moment: float | None = None) -> Knowledge:
+        """Return what a student knows at a time, seconds since 1970, None for now. Raises OutOfOrder if it is early."""
         name = checked_student(student)
         with self.lock.reading():
             _, records = self.load([name])
-            students, _ = self.codec.decode([name], records)
+            students, progress = self.codec.decode([name], records)
             touched = self.codec.touched([name], students)[0]
-            return self.model.mastery(students)[0], touched[self.model.columns]
+            self.model.advance(students, times([name], progress, moment))
+            mastery = self.model.mastery(students)
+            return Knowledge(mastery[0], touched[self.model.columns], self.model.due(students, mastery)[0])
 
     def known(self, student: str) -> str:
         """Return the name of a student with events. Raises UnknownStudent."""
@@ -126,6 +140,7 @@ class States:
         self, name: str, students: Students, progress: Progress, item: int, correct: float, now: float
     ) -> Counts:
         """Change state and progress of one student by an interaction, in place; return the changes of counters."""
+        self.model.advance(students, [now])
         is_awaited = self.recommender.observes and (progress.trials[0] or not self.catalogue.is_question[item])
         before = self.model.mastery(students)[0] if is_awaited else None
         if (number := self.model.items[item]) >= 0:
@@ -196,4 +211,4 @@ def busy(name: str) -> StoreError:
     return StoreError(f"the student {name!r} was changed by others {ATTEMPTS:,} times in a row; try again later")
 
 
-__all__ = ["ATTEMPTS", "CHECKED", "States", "busy"]
+__all__ = ["ATTEMPTS", "CHECKED", "Knowledge", "States", "busy"]

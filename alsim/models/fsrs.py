@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.models.base import ModelError
+from alsim.models.requirements import require_all
 from alsim.numerics.doubles import exp_each, log_each
-from alsim.types import Bools, Doubles, describe
+from alsim.types import Doubles
 
 WEIGHTS = (
     *(0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796),
@@ -52,7 +53,7 @@ def interval(stability: ArrayLike, retention: ArrayLike, weights: ArrayLike = WE
     ranges. Source: as for `retrievability`.
     """
     w, r = checked_weights(weights), np.asarray(retention, np.float64)
-    _require((r > 0) & (r < 1), r, "retention must be in (0, 1)", "0.9 is usual")
+    require_all((r > 0) & (r < 1), r, "retention must be in (0, 1)", "0.9 is usual")
     return np.asarray(_stabilities(stability) / _factor(w) * (power(r, -1 / w[20]) - 1))
 
 
@@ -80,7 +81,9 @@ def review(
     """
     w = checked_weights(weights)
     grade = np.asarray(rating, np.float64)
-    _require(np.isin(grade, (AGAIN, HARD, GOOD, EASY)), grade, "rating must be 1, 2, 3 or 4", "1 is forgotten, 3 good")
+    require_all(
+        np.isin(grade, (AGAIN, HARD, GOOD, EASY)), grade, "rating must be 1, 2, 3 or 4", "1 is forgotten, 3 good"
+    )
     s, d, t, grade = np.broadcast_arrays(
         np.asarray(stability, np.float64), np.asarray(difficulty, np.float64), np.asarray(days, np.float64), grade
     )
@@ -88,7 +91,9 @@ def review(
     s, t = _stabilities(np.where(first, 1.0, s)), _days(np.where(first, 0.0, t))
     d = np.where(first, 1.0, d)
     low, high = DIFFICULTIES
-    _require((d >= low) & (d <= high), d, "difficulty must be in [1, 10], or NaN with a stability of NaN", "check both")
+    require_all(
+        (d >= low) & (d <= high), d, "difficulty must be in [1, 10], or NaN with a stability of NaN", "check both"
+    )
     later = np.where(t < 1, _same_day(s, grade, w), _later_day(s, d, _retrievability(s, t, w), grade, w))
     stability_after = np.where(first, w[grade.astype(np.int64) - 1], later)
     difficulty_after = np.where(first, _first_difficulty(grade, w), _difficulty(d, grade, w))
@@ -163,7 +168,7 @@ def _difficulty(d: Doubles, grade: Doubles, w: Doubles) -> Doubles:
 def _stabilities(values: ArrayLike) -> Doubles:
     """Return stabilities. Raises ModelError unless they are finite and above 0."""
     s = np.asarray(values, np.float64)
-    _require(
+    require_all(
         np.isfinite(s) & (s > 0),
         s,
         "stability must be a number of days above 0",
@@ -175,18 +180,11 @@ def _stabilities(values: ArrayLike) -> Doubles:
 def _days(values: ArrayLike) -> Doubles:
     """Return times since the last review. Raises ModelError unless they are finite and not negative."""
     t = np.asarray(values, np.float64)
-    _require(
+    require_all(
         ~(t < 0), t, "days since the last review must be at least 0", "times run backwards, sort the reviews by time"
     )
-    _require(np.isfinite(t), t, "days since the last review must be finite", "leave out reviews without a time")
+    require_all(np.isfinite(t), t, "days since the last review must be finite", "leave out reviews without a time")
     return t
-
-
-def _require(valid: Bools, values: Doubles, expected: str, cure: str) -> None:
-    """Raise ModelError with the first invalid value unless all are valid."""
-    if not np.all(valid):
-        bad = np.asarray(values)[~np.asarray(valid)].flat[0]
-        raise ModelError(f"{expected}; got {describe(bad)}: {cure}")
 
 
 __all__ = ["WEIGHTS", "checked_weights", "interval", "retrievability", "review"]

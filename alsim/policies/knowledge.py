@@ -11,7 +11,8 @@ import numpy as np
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import LEVELS
-from alsim.models.student import BKTModel, Items, StudentModel, load_student_model
+from alsim.models.student import BKTModel, Items, StudentModel, TimedStudentModel, load_student_model
+from alsim.models.student.base import NOT_ANSWERED
 from alsim.policies.action_masks import los_with_actions
 from alsim.policies.base import PolicyDraws, Transitions, View, one_hot
 from alsim.policies.binding import capacity, check_num_los
@@ -29,7 +30,8 @@ class StudentModelPolicy:
     It follows each learner with a student model, and teaches the outcome of lowest estimated mastery.
     It asks an Easy question while the estimate is below 0.4, a Medium one below 0.7, and a Hard one above. When
     frustration is above one half, it shows a video about this outcome. Among equal estimates, the first outcome is
-    chosen. It reads answers and frustration, and not the mastery in observations.
+    chosen. It reads answers and frustration, and not the mastery in observations. A model that knows time, as
+    `TimedStudentModel`, has the clock of each learner, and also counts contents.
 
     model  StudentModel whose items are the outcomes, or the cells of questions (`Items.of_cells`) of the bank
 
@@ -88,7 +90,13 @@ class StudentModelPolicy:
         """Update the state of each learner with the answer, in place."""
         x = transitions
         items = np.where(x.asks, x.los if self._has_skills(x.num_los) else LEVELS * x.los + x.levels, -1)
-        self.model.update(state, items, x.correct, x.active & x.asks)
+        if not isinstance(self.model, TimedStudentModel):
+            self.model.update(state, items, x.correct, x.active & x.asks)
+            return
+        items = np.where(x.asks, items, x.los if self._has_skills(x.num_los) else LEVELS * x.los)
+        self.model.update(state, items, np.where(x.asks, x.correct, NOT_ANSWERED), x.active)
+        if x.clock is not None:  # the next interaction starts at this time, and so does its review
+            self.model.advance(state, x.clock, x.active)
 
     def _checked_mastery(self, view: View, found: Any) -> Doubles:
         """Return the estimates of the outcomes, (N, L). Raises AlsimError for another shape, and for NaN."""

@@ -68,7 +68,7 @@ def row(model, name):
     """Return a row of estimates with the keys of a model."""
     keys = [column.key for column in LAYOUTS[model] if column.key not in ("responses", "skill", "item", "name", "of")]
     errors = {f"se_{key}": 0.0345678 for key in keys} if model in ("bkt", "irt", "pfa") else {}
-    names = {"of": "skill", "name": name} if model == "best-lr" else {LAYOUTS[model][0].key: name}
+    names = {"of": "skill", "name": name} if model in ("best-lr", "hlr") else {LAYOUTS[model][0].key: name}
     return names | dict.fromkeys(keys, 0.123456) | errors | {"responses": 1234}
 
 
@@ -87,7 +87,7 @@ def fitted(monkeypatch):
         stub.fit = fit
         return stub
 
-    for name in ("bkt", "irt", "dkt", "pfa", "best_lr", "skill_mean"):
+    for name in ("bkt", "irt", "dkt", "pfa", "best_lr", "skill_mean", "hlr"):
         monkeypatch.setitem(sys.modules, f"alsim.models.{name}", module(name))
     return made
 
@@ -133,6 +133,12 @@ DKT = {"hidden": 128, "epochs": 40, "device": "cpu", "checkpoint": None, "seed":
         ("pfa", [], {"partial_credit": False}),
         ("best-lr", ["--partial-credit"], {"partial_credit": True}),
         ("skill-mean", ["--partial-credit"], {"partial_credit": True}),
+        ("hlr", [], {"guess": 0.0, "by_skill": True, "penalty": 1.0}),
+        (
+            "hlr",
+            ["--guess", 0.2, "--shared", "--penalty", 0.5],
+            {"guess": 0.2, "by_skill": False, "penalty": 0.5},
+        ),
     ],
 )
 def test_options_are_passed_to_the_model(run, fitted, model, options, arguments):
@@ -156,7 +162,7 @@ def test_the_table_has_units_and_the_digits_of_the_standard_errors(run, fitted):
     assert "\x1b" not in out
 
 
-@pytest.mark.parametrize("model", ["bkt", "irt", "dkt", "pfa", "best-lr", "skill-mean"])
+@pytest.mark.parametrize("model", ["bkt", "irt", "dkt", "pfa", "best-lr", "skill-mean", "hlr"])
 def test_the_report_fits_80_columns(run, fitted, tmp_path, model):
     long = "a knowledge component of the sixth grade 理解 unit 3 "
     (tmp_path / "long.csv").write_text(LOG.replace("add", long * 3))
@@ -641,7 +647,7 @@ def test_invalid_arguments_are_refused(run, fitted):
 @pytest.mark.parametrize("log", ["log.csv", "nowhere.csv", "folder", "folder/nowhere"])
 def test_a_log_in_place_of_the_model_is_explained(run, fitted, tmp_path, log):
     (tmp_path / "folder").mkdir()
-    models = "bkt, irt, dkt, pfa, best-lr or skill-mean"
+    models = "bkt, irt, dkt, pfa, best-lr, skill-mean or hlr"
     assert_refused(
         run(log, "--skip-bad"),
         f"{log} is not a model; name the model first: alsim fit MODEL {log}, MODEL being {models}\n",
@@ -651,7 +657,7 @@ def test_a_log_in_place_of_the_model_is_explained(run, fitted, tmp_path, log):
 def test_a_misspelled_model_is_corrected(run, fitted):
     assert_refused(run("bkx", "log.csv"), "unknown model 'bkx'; did you mean 'bkt'?")
     assert_refused(
-        run("hmm", "log.csv"), "unknown model 'hmm'; expected one of bkt, irt, dkt, pfa, best-lr, skill-mean"
+        run("hmm", "log.csv"), "unknown model 'hmm'; expected one of bkt, irt, dkt, pfa, best-lr, skill-mean, hlr"
     )
     assert_refused(run("bkt", "lgo.csv"), "lgo.csv: there is no such file; did you mean log.csv?")
 

@@ -196,7 +196,7 @@ def test_the_defaults_of_train_are_those_of_the_algorithms(field):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("model", ["bkt", "irt", "dkt", "pfa", "best-lr", "skill-mean"])
+@pytest.mark.parametrize("model", ["bkt", "irt", "dkt", "pfa", "best-lr", "skill-mean", "hlr"])
 def test_the_defaults_of_a_subcommand_are_those_of_the_model(model, monkeypatch):
     """The command line does not import the models for their defaults, so it repeats them."""
     from alsim.cli import fitting, fitting_run

@@ -20,7 +20,9 @@ from alsim.models.student import (
     BKTModel,
     DKTModel,
     EloModel,
+    FSRSModel,
     GlickoModel,
+    HLRModel,
     Items,
     PFAModel,
     StudentModel,
@@ -60,6 +62,12 @@ MODELS = {
     "pfa several": PFAModel(SEVERAL, RNG.normal(size=(3, 3))),
     "dkt": dkt_model(as_items(30)),
     "dkt several": dkt_model(SEVERAL),
+    "hlr": HLRModel(30),
+    "hlr several": HLRModel(SEVERAL, RNG.normal(size=(3, 3)), [0.1, 0.3, 0.5], RNG.uniform(0, 0.3, 5)),
+    "hlr without contents": HLRModel(CELLS, guess=0.2, p_content=0),
+    "fsrs": FSRSModel(CELLS),
+    "fsrs several": FSRSModel(SEVERAL, prior=[0.1, 0.3, 0.5], guess=RNG.uniform(0, 0.3, 5), p_content=0.5),
+    "fsrs without contents": FSRSModel(30, p_content=0),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -272,7 +280,7 @@ def test_forecasts_do_not_depend_on_the_order_of_the_columns_of_a_log(fits):
 
 def test_models_without_a_tracker_are_named():
     with pytest.raises(
-        ModelError, match=r"'skill-mean' does not follow students; expected a fit of bkt, irt, pfa, dkt"
+        ModelError, match=r"'skill-mean' does not follow students; expected a fit of bkt, irt, pfa, dkt, hlr"
     ):
         student_model(fit_skill_mean(log()))
     with pytest.raises(ModelError, match="from a fit or from {skill: BKT}; got 3"):

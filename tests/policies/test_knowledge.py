@@ -7,7 +7,7 @@ import pytest
 
 import alsim
 from alsim.errors import AlsimError
-from alsim.models.student import BKTModel, EloModel, Items, PFAModel
+from alsim.models.student import BKTModel, EloModel, FSRSModel, HLRModel, Items, PFAModel
 from alsim.policies import StudentModelPolicy
 
 SMALL = {"num_los": 4, "max_episode_steps": 60, "termination": {"max_frustration": 0.9}}
@@ -48,7 +48,11 @@ def test_it_reads_no_mastery():
 
 
 @pytest.mark.parametrize("items", [Items.of_skills(4), Items.of_cells(4)], ids=["outcomes", "cells"])
-@pytest.mark.parametrize("kind", [EloModel, lambda items: BKTModel(items, p_init=0.2)], ids=["elo", "bkt"])
+@pytest.mark.parametrize(
+    "kind",
+    [EloModel, lambda items: BKTModel(items, p_init=0.2), HLRModel, FSRSModel],
+    ids=["elo", "bkt", "hlr", "fsrs"],
+)
 def test_any_student_model_can_teach(kind, items, tmp_path):
     file = kind(items).save(tmp_path / "model.npz")
     policy = alsim.make_policy(f"student:{file}")

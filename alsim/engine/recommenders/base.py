@@ -31,7 +31,7 @@ class Situation(NamedTuple):
     mastery: Doubles
     """Mastery of each skill, (n, K) in [0, 1]."""
     ready: Bools
-    """True for the skills that a student is ready for, (n, K)."""
+    """True for the skills for which items are recommended, (n, K): those that a student is ready for, or due ones."""
     threshold: float
     """Mastery from which a skill counts as mastered."""
     progress: Progress
@@ -53,6 +53,7 @@ class Situation(NamedTuple):
     def without_store(
         cls,
         mastery: Doubles,
+        ready: Bools,
         threshold: float,
         progress: Progress,
         words: Words,
@@ -65,7 +66,7 @@ class Situation(NamedTuple):
         return cls(
             students=[""] * n,
             mastery=mastery,
-            ready=model.graph.ready(mastery, threshold),
+            ready=ready,
             threshold=threshold,
             progress=progress,
             now=[time] * n,

@@ -111,9 +111,11 @@ class History:
         """Yield the students with a next interaction, and these interactions; update frustration and times."""
         students, mastery = self._start_of_model()
         for t in range(self.actions.shape[1]):
-            mastery = self._model.mastery(students) if self._place(students, t) else mastery
-            before, observed = mastery, self.observation(mastery)
             active = self._logs.length > t
+            self._model.advance(students, self._logs.time[:, t], active)
+            has_changed = self._place(students, t) or self._model.has_clock
+            mastery = self._model.mastery(students) if has_changed else mastery
+            before, observed = mastery, self.observation(mastery)
             self._update(students, t, active)
             mastery = self._model.mastery(students)
             rewards = self._advance(t, active, before, mastery)
@@ -132,6 +134,7 @@ class History:
         for t in range(self.actions.shape[1]):
             active = self._logs.length > t
             if t <= last:
+                self._model.advance(students, self._logs.time[:, t], active)
                 self._place(students, t)
             mastery = self._model.mastery(students) if is_needed[t] else mastery
             self._advance(t, active, mastery, mastery)

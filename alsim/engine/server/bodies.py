@@ -114,6 +114,9 @@ class Student(BaseModel):
     mastery: dict[str, Annotated[float, Ge(0), Le(1)]] = Field(description="Mastery of each skill.")
     mastered: list[str] = Field(description="Skills whose mastery is at least the threshold.")
     ready: list[str] = Field(description="Skills that are not mastered while all their prerequisites are.")
+    due: list[str] | None = Field(
+        None, description="Practised skills to review; absent under a student model without memory."
+    )
     model: str = Field(description="Digest of the student model and the catalogue.")
     catalogue: str = Field(description="Digest of the catalogue and the graph.")
 

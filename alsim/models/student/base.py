@@ -62,6 +62,26 @@ class StudentModel(Protocol):
         ...
 
 
+@runtime_checkable
+class TimedStudentModel(StudentModel, Protocol):
+    """A student model that knows time: each student has a clock, and knowledge changes while it runs.
+
+    The state has the clocks as `hours` (n,), float64, 0 at the start. `update` happens at the clock, and `mastery`,
+    `chance` and `chances` are those at the clock. Without calls of `advance`, no time passes.
+    """
+
+    def advance(self, students: Students, hours: ArrayLike, active: ArrayLike | None = None) -> None:
+        """Set the clock of each student, in place.
+
+        students  state of n students
+        hours     (n,) hours since any origin, which is the same in all calls; NaN: the clock stays
+        active    (n,) True for the students whose clock is set; None for all
+
+        Raises ModelError for a clock that would run backwards.
+        """
+        ...
+
+
 class BaseStudentModel(ABC):
     """Base class of the student models of the package: it checks arguments and writes files.
 
@@ -135,7 +155,7 @@ class BaseStudentModel(ABC):
         Raises ModelError for invalid arguments; the state is then unchanged.
         """
         n = self._count(students)
-        rows = np.flatnonzero(_checked_active(active, n))
+        rows = np.flatnonzero(checked_active(active, n))
         right = _checked_correct(correct, n, rows, partial=self.partial_credit)
         items_ = self._checked_items(items, (n,), rows, right == NOT_ANSWERED)
         answered = right != NOT_ANSWERED
@@ -238,7 +258,7 @@ class BaseStudentModel(ABC):
         return chosen
 
 
-def _checked_active(active: ArrayLike | None, n: int) -> Bools:
+def checked_active(active: ArrayLike | None, n: int) -> Bools:
     """Return the mask of the rows to read, (n,). Raises ModelError unless it is one bool per student."""
     mask = np.ones(n, np.bool_) if active is None else np.asarray(active)
     if mask.shape != (n,) or mask.dtype != np.bool_:

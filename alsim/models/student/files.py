@@ -31,6 +31,8 @@ KINDS = {
     "glicko": "alsim.models.student.glicko:GlickoModel",
     "pfa": "alsim.models.student.pfa:PFAModel",
     "dkt": "alsim.models.student.dkt:DKTModel",
+    "hlr": "alsim.models.student.hlr:HLRModel",
+    "fsrs": "alsim.models.student.fsrs:FSRSModel",
 }
 """Module and class of each student model."""
 

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alsim.models.base import Fit, ModelError
-from alsim.models.student.base import BaseStudentModel, StudentModel
+from alsim.models.student.base import BaseStudentModel, StudentModel, TimedStudentModel
+from alsim.models.student.clock import Clock
 from alsim.models.student.files import class_of
 from alsim.responses.log import Responses, check_answers
 from alsim.types import Doubles, describe
 
-WITH_FIT = ("bkt", "irt", "pfa", "dkt")
+WITH_FIT = ("bkt", "irt", "pfa", "dkt", "hlr")
 """Models whose fits are student models."""
 
 BLOCK = 1024
@@ -23,7 +24,7 @@ BLOCK = 1024
 def student_model(source: Fit | Mapping[str, Any], items: Any = None) -> BaseStudentModel:
     """Return the student model of a fit.
 
-    source  fit of bkt, irt, pfa or dkt; or a dictionary {skill: BKT}
+    source  fit of bkt, irt, pfa, dkt or hlr; or a dictionary {skill: BKT}
     items   Items; a number or list of skills; or {item: skill or skills}. By default, the skills of the fit, or the
             items of a fit of irt. `Items.of_log(log)` are those of a log
 
@@ -62,8 +63,10 @@ def forecasts(model: StudentModel, log: Responses) -> Doubles:
 
     model  a student model, whose items include those of the log
 
-    For `student_model(fit, Items.of_log(log))`, the result is that of `fit.predict(log)`, up to rounding. Raises
-    ModelError for unknown items, and ResponsesError for partial credit.
+    A model with a clock, as `TimedStudentModel`, reads the times of the log; models of memory also read its study
+    events. For `student_model(fit, Items.of_log(log))`, the result is that of `fit.predict(log)`, up to rounding.
+    Raises ModelError for unknown items, for a model with a clock and a log without times, and for times that run
+    backwards; ResponsesError for partial credit.
     """
     return _run(model, log, None)
 
@@ -72,6 +75,7 @@ def _run(model: StudentModel, log: Responses, mastery: Doubles | None) -> Double
     """Return the forecasts of a log, and write the mastery (S, K) at its end, unless it is None."""
     check_answers(log, "forecasts of a student model")
     items, lengths = model.items.codes(log), np.diff(log.start)
+    clock = Clock.of(model, log) if isinstance(model, TimedStudentModel) else None
     longest_first = np.argsort(-lengths, kind="stable")
     out = np.empty(len(log))
     for begin in range(0, len(lengths), BLOCK):
@@ -83,6 +87,8 @@ def _run(model: StudentModel, log: Responses, mastery: Doubles | None) -> Double
             remaining = int(np.count_nonzero(length > t))
             rows = {name: values[:remaining] for name, values in students.items()}
             place = first[:remaining] + t
+            if clock is not None:
+                clock.set(rows, place)
             out[place] = model.chance(rows, items[place])
             model.update(rows, items[place], log.correct[place])
         if mastery is not None:

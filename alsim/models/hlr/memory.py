@@ -1,4 +1,4 @@
-"""Half-life regression: recall decays exponentially, with a half-life that follows from earlier answers."""
+"""Half-life and probability of recall of a skill, from the numbers of earlier answers and the time since the last."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.models.base import ModelError
+from alsim.models.requirements import require_all
 from alsim.numerics.doubles import exp_each
-from alsim.types import Bools, Doubles, describe
+from alsim.types import Doubles, describe
 
 LN_2 = 0.6931471805599453
 
@@ -19,7 +20,7 @@ HALF_LIVES = 15 / (24 * 60), 274.0
 """Bounds of a half-life, days: 15 minutes and 9 months."""
 
 RECALLS = 0.0001, 0.9999
-"""Bounds of the probability of recall in a fit and in forecasts, as in the implementation of the authors."""
+"""Bounds of the probability of recall in a fit and in forecasts, those of the implementation of the authors."""
 
 
 def half_life(right: ArrayLike, wrong: ArrayLike, weights: ArrayLike = WEIGHTS) -> Doubles:
@@ -36,7 +37,7 @@ def half_life(right: ArrayLike, wrong: ArrayLike, weights: ArrayLike = WEIGHTS) 
     """
     r, w = (np.asarray(values, np.float64) for values in (right, wrong))
     for name, values in (("right", r), ("wrong", w)):
-        _require(
+        require_all(
             np.isfinite(values) & (values >= 0), values, f"{name} must be a number of answers from 0", "count them"
         )
     theta = checked_weights(weights)
@@ -55,10 +56,19 @@ def recall(days: ArrayLike, half_life: ArrayLike) -> Doubles:
     Source: as for `half_life`.
     """
     t, h = np.asarray(days, np.float64), np.asarray(half_life, np.float64)
-    _require(~(t < 0), t, "days since the last practice must be at least 0", "times run backwards, sort them")
-    _require(np.isfinite(t), t, "days since the last practice must be finite", "leave out answers without a time")
-    _require(np.isfinite(h) & (h > 0), h, "half_life must be a number of days above 0", "half_life() returns some")
+    require_all(~(t < 0), t, "days since the last practice must be at least 0", "times run backwards, sort them")
+    require_all(np.isfinite(t), t, "days since the last practice must be finite", "leave out answers without a time")
+    require_all(np.isfinite(h) & (h > 0), h, "half_life must be a number of days above 0", "half_life() returns some")
     return exp_each(-LN_2 * t / h)
+
+
+def held_recall(recall: Doubles) -> Doubles:
+    """Return recall p as low + (high - low) p, which is in RECALLS: a forecast is never certain.
+
+    The authors clip p instead. The difference is at most 0.0001, and this function has derivatives, which a fit needs.
+    """
+    low, high = RECALLS
+    return np.asarray(low + (high - low) * recall)
 
 
 def held_half_life(log2_days: Doubles) -> Doubles:
@@ -80,11 +90,14 @@ def checked_weights(weights: ArrayLike) -> Doubles:
     return theta
 
 
-def _require(valid: Bools, values: Doubles, expected: str, cure: str) -> None:
-    """Raise ModelError with the first invalid value unless all are valid."""
-    if not np.all(valid):
-        bad = np.asarray(values)[~np.asarray(valid)].flat[0]
-        raise ModelError(f"{expected}; got {describe(bad)}: {cure}")
-
-
-__all__ = ["WEIGHTS", "half_life", "recall"]
+__all__ = [
+    "HALF_LIVES",
+    "LN_2",
+    "RECALLS",
+    "WEIGHTS",
+    "checked_weights",
+    "half_life",
+    "held_half_life",
+    "held_recall",
+    "recall",
+]
