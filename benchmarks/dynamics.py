@@ -69,7 +69,24 @@ def configurations() -> dict[str, tuple[Mapping[str, Any], str]]:
         f"prerequisites, {NUM_EDGES} edges": ({"dynamics": "prerequisites", "curriculum": edges()}, "≤ 1.3"),
         "bkt": ({"dynamics": "bkt"}, "≤ 2"),
         "fatigue": ({"dynamics": "fatigue"}, "≤ 2"),
+        "half-life, recall observed after breaks": (forgetting("half-life", "break"), "≤ 2.2"),
+        "half-life, recall observed after each": (forgetting("half-life", "interaction"), "≤ 4"),
+        "fsrs, recall observed after breaks": (forgetting("fsrs", "break"), "≤ 2.2"),
+        "fsrs, recall observed after each": (forgetting("fsrs", "interaction"), "≤ 5.5"),
+        "fsrs, the same, reward of recall": (
+            {**forgetting("fsrs", "interaction"), "reward_weights": "recall"},
+            "",
+        ),
     }
+
+
+def forgetting(dynamics: str, observe_at: str) -> dict[str, Any]:
+    """Return the configuration of learners who forget, with a break of a day after every 20 interactions.
+
+    Episodes last as long as those of the standard: with its limits, they would end after a session.
+    """
+    sessions = {"interactions": 20, "break_hours": 24, "observe_at": observe_at}
+    return {"dynamics": dynamics, "sessions": sessions, "termination": {"mastery_threshold": 1.0}}
 
 
 def measure(rounds: int = 9, budget: float = 0.1, sizes: tuple[int, ...] = SIZES) -> Measured:

@@ -66,17 +66,30 @@ def dynamics(imports: ImportOption = None, report: JsonOption = None) -> None:
     write_report(report, {"dynamics": listed})
 
 
-@app.command("init-config", epilog=examples("alsim init-config", "alsim init-config short-episodes.toml"))
+@app.command(
+    "init-config", epilog=examples("alsim init-config", "alsim init-config short-episodes.toml --preset spaced")
+)
 def init_config(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file to write.")] = Path("alsim.toml"),
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Configuration to write: default, with all keys; or spaced, sessions over weeks and learners who "
+            "forget, with the keys that differ.",
+        ),
+    ] = "default",
     force: ForceOption = False,
 ) -> None:
-    """Write a commented configuration with all defaults."""
-    from alsim.config import default_toml
+    """Write a commented configuration: all defaults, or a preset."""
+    from alsim.config import preset_toml
+
+    text = preset_toml(preset)
 
     if file.is_dir():
         raise AlsimError(f"{file} is a directory; expected a file to write")
     if file.exists() and not force:
         raise AlsimError(f"{file} already exists; --force overwrites it")
-    write_text(file, default_toml())
+    write_text(file, text)
     print(f"Wrote {printable(str(file))}; to use it, pass --config {printable(str(file))} to a command.")

@@ -3,6 +3,7 @@
 from alsim.config.population import Population, PopulationError, columns_of
 from alsim.config.settings import (
     BANK_KEYS,
+    CONFIG_PRESETS,
     MOST_STEPS,
     REWARD_PRESETS,
     Config,
@@ -12,10 +13,12 @@ from alsim.config.settings import (
     Split,
     TerminationConfig,
     default_toml,
+    preset_toml,
 )
 from alsim.config.units import IndependentUnit, class_of, independent_unit
 
 __all__ = [
+    "CONFIG_PRESETS",
     "BANK_KEYS",
     "MOST_STEPS",
     "REWARD_PRESETS",
@@ -31,5 +34,6 @@ __all__ = [
     "class_of",
     "columns_of",
     "default_toml",
+    "preset_toml",
     "independent_unit",
 ]

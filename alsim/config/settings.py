@@ -37,7 +37,7 @@ from alsim.curriculum import Curriculum, CurriculumError
 from alsim.dynamics import DYNAMICS, Moment, find_dynamics, known_dynamics, of_parameters, unknown_dynamics
 from alsim.dynamics.parameters import Word
 from alsim.dynamics.standard import Standard
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, did_you_mean
 from alsim.mdp.actions import MOST_LOS
 from alsim.types import MAX_LEARNERS, MODALITIES, Ints, i32
 from alsim.utils.reading import read_toml, reason
@@ -526,6 +526,18 @@ def _parameter_model(parameters: Any, some: bool) -> type[Section]:
     return create_model(parameters.__name__, __base__=Section, **fields)  # type: ignore[call-overload, no-any-return]
 
 
+CONFIG_PRESETS = ("default", "spaced")
+"""Configurations that are shipped as TOML: the defaults, and spaced practice over weeks."""
+
+
 def default_toml() -> str:
     """Return the defaults as TOML with comments; ``alsim init-config`` writes this text."""
-    return resources.files("alsim").joinpath("default.toml").read_text(encoding="utf-8")
+    return preset_toml("default")
+
+
+def preset_toml(name: str) -> str:
+    """Return a shipped configuration, one of CONFIG_PRESETS, as TOML with comments. Raises ConfigError for another."""
+    if name not in CONFIG_PRESETS:
+        cure = did_you_mean(name, CONFIG_PRESETS)
+        raise ConfigError(f"preset must be one of {', '.join(map(repr, CONFIG_PRESETS))}; got {name!r}{cure}")
+    return resources.files("alsim").joinpath(f"{name}.toml").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from alsim.models import hlr
+from alsim.models.hlr import memory as hlr
 from alsim.policies.schedulers.base import HOURS_PER_DAY, Presentations, Scheduler, read_inside
 from alsim.policies.schedulers.outcomes import OneOutcome, Plan, Situation, due_first
 from alsim.types import Bools, Doubles, Longs, short_repr
