@@ -14,7 +14,7 @@ from alsim.evaluation.estimates import CONFIDENCE, or_none
 from alsim.evaluation.fairness.inputs import read_flags
 from alsim.evaluation.fairness.item_inputs import read_answers, read_focal, read_strata
 from alsim.evaluation.statistics import holm
-from alsim.evaluation.statistics_input import read_confidence, read_count
+from alsim.evaluation.statistics_input import read_array, read_confidence, read_count
 from alsim.models.irt.dif import DELTA, common_odds_ratio, ets_classes
 from alsim.models.irt.statistics import chi_squared_tail
 from alsim.types import Bools, Doubles, Longs, safe_repr, short_repr
@@ -81,16 +81,16 @@ def mantel_haenszel_tables(tables: ArrayLike, *, correction: bool = True) -> Man
 
     Returns a MantelHaenszelTest. Raises AlsimError for other shapes, and for negative or undefined counts.
     """
-    counts = np.asarray(tables, np.float64)
-    if counts.ndim != 3 or counts.shape[1:] != (2, 2) or len(counts) == 0:
+    counts = read_array(tables, "tables", "pass one table of counts per stratum")
+    if counts.dtype.kind not in "iuf" or counts.ndim != 3 or counts.shape[1:] != (2, 2) or len(counts) == 0:
         raise AlsimError(
-            f"tables must have shape (K, 2, 2); got {counts.shape}: pass one table per stratum, with the rows "
-            "reference and focal, and the columns right and wrong"
+            f"tables must be numbers of shape (K, 2, 2); got {counts.dtype} of shape {counts.shape}: pass one table "
+            "per stratum, with the rows reference and focal, and the columns right and wrong"
         )
     if (wrong := ~(np.isfinite(counts) & (counts >= 0))).any():
         place = tuple(np.argwhere(wrong)[0].tolist())
         raise AlsimError(f"tables must be counts of at least 0; got {counts[place]:g} at index {place}: correct it")
-    return _test_of(counts.reshape(-1, 4), correction)
+    return _test_of(counts.astype(np.float64).reshape(-1, 4), correction)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from alsim.evaluation.fairness.judged import Judged, estimates_of
 from alsim.evaluation.fairness.mastery import mastery_sections, outcomes_of
 from alsim.evaluation.fairness.questions import tests_of_questions
 from alsim.evaluation.fairness.rates import Column, means_of
+from alsim.evaluation.fairness.recalibration import notes_of
 from alsim.evaluation.fairness.report import Fairness
 from alsim.evaluation.statistics_input import read_confidence, read_number
 from alsim.responses.log import Responses, codes_of
@@ -83,7 +84,7 @@ def evaluate_dataset(
             of_answers, correct = grouping.take(episode[log.student]), log.correct.astype(np.float64)
             forecasts, calibrations = forecast_sections(judged.chance, correct, of_answers, level)
             sections |= forecasts
-            notes += _notes(judged, source)
+            notes += [*notes_of(of_answers), *_notes(judged, source)]
         if items:
             tests = tests_of_questions(source.bank, log, grouping.codes[episode], grouping.names, level)
     members = dict(zip(grouping.names, grouping.members.tolist(), strict=True))
