@@ -156,6 +156,14 @@ def test_classes_are_the_independent_units():
     assert alone.unit == "learner" and sum(alone.members.values()) == 300
 
 
+@pytest.mark.parametrize("learners, got", [(20, 0), (30, 1)])
+def test_a_row_of_the_population_needs_two_learners(learners, got):
+    rows = [{"share": 0.96, "name": "many"}, {"share": 0.02, "name": "few"}, {"share": 0.02, "name": "rest"}]
+    data = generated(rows, learners)
+    with pytest.raises(AlsimError, match=f"at least 2 learners; got {got} in the row 'few' of the .*: generate more"):
+        fairness.evaluate_dataset(data, items=False)
+
+
 def test_invalid_datasets_and_models(unequal, tmp_path):
     with pytest.raises(AlsimError, match="has one kind of learner, and fairness compares groups: generate it"):
         fairness.evaluate_dataset(alsim.generate_dataset(20, 1, config=WORLD))
@@ -171,7 +179,7 @@ def test_invalid_datasets_and_models(unequal, tmp_path):
     with pytest.raises(AlsimError, match=r"mastered must be in \(0, 1\]; got 1.5"):
         fairness.evaluate_dataset(unequal, mastered=1.5)
     few = [{"share": 0.999, "name": "many"}, {"share": 0.001, "name": "few"}]
-    with pytest.raises(AlsimError, match=r"at least 2 groups|at least 2 independent members"):
+    with pytest.raises(AlsimError, match="a group must have at least 2 learners; got 0 in the row 'few'"):
         fairness.evaluate_dataset(generated(few, learners=30))
 
 

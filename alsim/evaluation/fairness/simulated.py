@@ -15,7 +15,7 @@ from alsim.datasets.tables import numpy_column
 from alsim.errors import AlsimError
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.fairness.forecasts import Calibrations, forecast_sections
-from alsim.evaluation.fairness.inputs import Grouping, read_grouping
+from alsim.evaluation.fairness.inputs import LEAST_MEMBERS, Grouping, read_grouping
 from alsim.evaluation.fairness.items import DIF
 from alsim.evaluation.fairness.judged import Judged, estimates_of
 from alsim.evaluation.fairness.mastery import mastery_sections, outcomes_of
@@ -119,7 +119,15 @@ def _groups_of(dataset: Dataset, learner: Longs, groups: Groups) -> Any:
             f"{dataset!r} has one kind of learner, and fairness compares groups: generate it with a population of "
             "several rows (alsim generate --config), or pass groups"
         )
-    return np.array(population.names)[numpy_column(dataset.episodes, "population_row")]
+    row = numpy_column(dataset.episodes, "population_row")
+    members = np.bincount(row[np.unique(learner, return_index=True)[1]], minlength=len(population))
+    if (few := members < LEAST_MEMBERS).any():
+        k = int(few.argmax())
+        raise AlsimError(
+            f"{dataset!r}: a group must have at least {LEAST_MEMBERS} learners; got {members[k]} in the row "
+            f"{population.names[k]!r:.60} of the population: generate more learners, or give the row a larger share"
+        )
+    return np.array(population.names)[row]
 
 
 def _outcomes(dataset: Dataset) -> dict[str, Column]:
