@@ -52,9 +52,9 @@ def draw_fairness(file: Path, found: Fairness, confidence: float) -> None:
         blocks.append(heading(f"{section.capitalize()}: {label(section, metric)}{mark}"))
         blocks.append(_groups({names[group]: one for group, one in metrics.by_group[metric].items()}))
     for tests in found.items:
-        if drawn := {row["item"]: row for row in tested_items(tests)[:MOST_ITEMS]}:
+        if drawn := [row["item"] for row in tested_items(tests)[:MOST_ITEMS] if math.isfinite(row["delta"])]:
             blocks.append(heading(f"Items that differ for {names[tests.focal]}: delta, ETS; below 0: harder for them"))
-            blocks.append(_groups(_deltas(tests, [*drawn], confidence)))
+            blocks.append(_groups(_deltas(tests, drawn, confidence)))
     write_figure(stack(blocks), file)
 
 

@@ -162,8 +162,8 @@ def _print_items(tests: DIF, names: Mapping[str, str]) -> None:
             MARK if row["flagged"] else "",
             items[row["item"]],
             f"{row['answers']:,}",
-            fixed_point(row["odds_ratio"], 2),
-            fixed_point(row["delta"], 2),
+            _two_places(row["odds_ratio"]),
+            _two_places(row["delta"]),
             p_text(row["p_adjusted"]),
             row["class"],
         )
@@ -174,9 +174,16 @@ def _print_items(tests: DIF, names: Mapping[str, str]) -> None:
         print(f"… and {len(rows) - MOST_ITEMS:,} more; --json FILE writes all")
 
 
+def _two_places(number: float) -> str:
+    """Return a number, which may be infinite, with two decimals."""
+    return f"{number:.2f}" if math.isinf(number) else fixed_point(number, 2)
+
+
 def tested_items(tests: DIF) -> list[dict[str, Any]]:
-    """Return the rows of the items that have a test, in ascending order of p."""
-    return sorted((row for row in tests.table() if row["p"] is not None), key=lambda row: row["p"])
+    """Return the rows of the items that have a test, with infinite numbers, in ascending order of p."""
+    columns = zip(tests.table(), tests.odds_ratio.tolist(), tests.delta.tolist(), strict=True)
+    rows = (row | {"odds_ratio": ratio, "delta": delta} for row, ratio, delta in columns if row["p"] is not None)
+    return sorted(rows, key=lambda row: row["p"])
 
 
 # ── the verdict ──────────────────────────────────────────────────────────────────────────────────

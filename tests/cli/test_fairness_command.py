@@ -126,3 +126,17 @@ def test_a_figure_of_items_alone(run, tmp_path):
     status, _, _ = run("fairness", tmp_path / "a.csv", "--plot", tmp_path / "a.svg")
     drawing = (tmp_path / "a.svg").read_text()
     assert status == 0 and "Items that differ for b" in drawing and ">q2<" in drawing
+
+
+def test_an_item_with_an_infinite_odds_ratio(run, tmp_path):
+    rows = [
+        f"{k},{'ab'[k % 2]},q{i},{(k // 2 + i) % 2 if i or k % 2 else 0},{k % 4 // 2}"
+        for k in range(200)
+        for i in range(2)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["learner,group,item,outcome,matching", *rows]))
+    status, printed, _ = run(
+        "fairness", tmp_path / "a.csv", "--plot", tmp_path / "a.png", "--json", tmp_path / "a.json"
+    )
+    assert status == 0 and "*  q0        200        0.00         inf  <0.001  C" in printed
+    json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)

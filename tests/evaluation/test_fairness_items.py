@@ -147,6 +147,34 @@ def test_an_item_that_determines_no_odds_ratio_is_undefined():
     json.dumps(found.table(), allow_nan=False)
 
 
+@pytest.mark.parametrize("wrong", [True, False])
+def test_an_item_that_only_one_group_answers_rightly_is_flagged(wrong):
+    """Its odds ratio is infinite or 0, without a standard error, and the test is that of statsmodels."""
+    from statsmodels.stats.contingency_tables import StratifiedTable
+
+    rng = np.random.default_rng(0)
+    is_focal, score = np.arange(400) % 2 == 1, np.arange(400) // 2 % 4
+    right = (rng.random(400) < 0.5) & ~is_focal
+    correct = right if wrong else ~right
+    found = fairness.mantel_haenszel(correct, is_focal, score, focal=True)
+    tables = [
+        np.array(
+            [
+                [(right & (score == s) & (is_focal == g)).sum(), (~right & (score == s) & (is_focal == g)).sum()]
+                for g in (0, 1)
+            ]
+        )
+        for s in range(4)
+    ]
+    twin = StratifiedTable(tables).test_null_odds(correction=True)
+    assert (found.odds_ratio, found.delta) == ((math.inf, -math.inf) if wrong else (0.0, math.inf))
+    assert (found.chi_squared, found.p) == pytest.approx((twin.statistic, twin.pvalue))
+    assert math.isnan(found.se_log) and found.ets_class == "C"
+    tests = fairness.dif(np.c_[correct, rng.integers(0, 2, 400)], is_focal, focal=True, matching=score)
+    assert tests.flags == ["0"] and tests.table()[0]["delta"] is None
+    json.dumps(tests.table(), allow_nan=False)
+
+
 def test_strata_of_texts_and_of_intervals_of_pandas():
     """A column of pandas is an array of objects; only the equality of its values counts."""
     rng = np.random.default_rng(0)
