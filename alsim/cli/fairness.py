@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,9 +47,14 @@ def fairness(
         ),
     ] = None,
     mastered: Annotated[
-        float,
-        typer.Option("--mastered", metavar="M", help="Mastery from which an outcome is mastered, true or estimated."),
-    ] = 0.8,
+        float | None,
+        typer.Option(
+            "--mastered",
+            metavar="M",
+            show_default="0.8",
+            help="Mastery from which an outcome of a dataset is mastered, true or estimated.",
+        ),
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -59,12 +65,22 @@ def fairness(
         ),
     ] = None,
     threshold: Annotated[
-        float,
-        typer.Option("--threshold", metavar="P", help="Probability in a table from which a forecast is a decision."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="P",
+            show_default="0.5",
+            help="Probability in a table from which a forecast is a decision.",
+        ),
+    ] = None,
     items: Annotated[
-        bool, typer.Option("--items/--no-items", help="Test the questions of a dataset for group differences (DIF).")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--items/--no-items",
+            show_default="--items",
+            help="Test the questions of a dataset for group differences (DIF).",
+        ),
+    ] = None,
     confidence: Annotated[
         float, typer.Option("--confidence", metavar="P", help="Level of the intervals, between 0 and 1.")
     ] = 0.95,
@@ -72,7 +88,8 @@ def fairness(
     force: ForceOption = False,
     report: JsonOption = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the rates of the groups: .png, .svg, .pdf.")
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw rates of the groups, and items: .png, .svg, .pdf."),
     ] = None,
 ) -> None:
     """Compare groups of learners: who is underestimated, who is selected, and which items differ.
@@ -91,30 +108,41 @@ def fairness(
         from alsim.cli.fairness_plot import draw_fairness
 
         draw_fairness(plot, found, confidence)
-        print(f"{plot}: rates of the groups")
+        print(f"{plot}: rates of the groups and tests of items")
     write_report(report, result)
 
 
 def evaluated(
     log: Path,
     model: str | None,
-    mastered: float,
+    mastered: float | None,
     columns: str | None,
-    threshold: float,
+    threshold: float | None,
     confidence: float,
     *,
-    items: bool,
+    items: bool | None,
 ) -> Fairness:
     """Return the evaluation of a dataset or of a table. Raises AlsimError for options of the other kind."""
     from alsim.evaluation.fairness import evaluate_dataset, evaluate_table
 
     if log.is_dir():
-        if columns is not None:
-            raise AlsimError(f"--columns is for a table; {log} is a dataset, whose columns are known: leave it out")
-        return evaluate_dataset(log, model, mastered=mastered, confidence=confidence, items=items)
+        _refuse({"--columns": columns, "--threshold": threshold}, f"is for a table; {log} is a dataset")
+        settings = {"mastered": mastered, "items": items}
+        return evaluate_dataset(log, model, confidence=confidence, **_passed(settings))
     if not log.exists():
         raise AlsimError(f"there is no log {log}: pass the directory of a dataset, or a table")
-    if model is not None:
-        raise AlsimError(f"--model is for a dataset; {log} is a table with predictions in a column: leave it out")
+    own = {"--model": model, "--mastered": mastered, "--items": items or None, "--no-items": items is False or None}
+    _refuse(own, f"is for a dataset; {log} is a table")
     roles = read_columns(columns) if columns else None
-    return evaluate_table(log, roles, threshold=threshold, confidence=confidence)
+    return evaluate_table(log, roles, confidence=confidence, **_passed({"threshold": threshold}))
+
+
+def _refuse(options: Mapping[str, Any], reason: str) -> None:
+    """Raise AlsimError for the first option that was passed."""
+    for name in _passed(options):
+        raise AlsimError(f"{name} {reason}: leave it out")
+
+
+def _passed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were passed."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,11 +1,12 @@
-"""Figure of an evaluation of fairness: the rates of the groups with intervals."""
+"""Figure of an evaluation of fairness: the rates of the groups, and the tests of items, with intervals."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
-from alsim.cli.fairness_text import TITLES, label
+from alsim.cli.fairness_text import MOST_ITEMS, TITLES, label, tested_items
 from alsim.cli.plot_page import (
     GRID,
     INNER,
@@ -23,8 +24,9 @@ from alsim.cli.plot_page import (
     stack,
     width_of,
 )
-from alsim.evaluation.estimates import Statistic
-from alsim.evaluation.fairness import Fairness
+from alsim.evaluation.estimates import Statistic, normal_half_width
+from alsim.evaluation.fairness import DIF, Fairness
+from alsim.models.irt.dif import DELTA
 from alsim.utils.figures import any_script, write_figure
 
 ROW, AXIS = 14.0, 24.0
@@ -35,7 +37,7 @@ MOST_PANELS = 16
 
 @any_script()
 def draw_fairness(file: Path, found: Fairness, confidence: float) -> None:
-    """Draw the rates of the groups, one diagram per metric, and write the file atomically."""
+    """Draw the rates of the groups, one diagram per metric, and the tests of items, and write the file atomically."""
     blocks = [
         paragraph("Fairness between groups", TITLE, weight="bold"),
         note(f"Thin lines: {100 * confidence:g} % intervals. *: the gap between the groups is significant (Holm)."),
@@ -49,7 +51,23 @@ def draw_fairness(file: Path, found: Fairness, confidence: float) -> None:
         mark = " *" if metrics.gaps[metric].flagged else ""
         blocks.append(heading(f"{section.capitalize()}: {label(section, metric)}{mark}"))
         blocks.append(_groups({names[group]: one for group, one in metrics.by_group[metric].items()}))
+    for tests in found.items:
+        if drawn := [row["item"] for row in tested_items(tests)[:MOST_ITEMS] if math.isfinite(row["delta"])]:
+            blocks.append(heading(f"Items that differ for {names[tests.focal]}: delta, ETS; below 0: harder for them"))
+            blocks.append(_groups(_deltas(tests, drawn, confidence)))
     write_figure(stack(blocks), file)
+
+
+def _deltas(tests: DIF, items: Sequence[str], confidence: float) -> dict[str, Statistic]:
+    """Return delta with a normal interval for some items, by their short names."""
+    names, z = short_names(items), normal_half_width(confidence)
+    place = {str(name): i for i, name in enumerate(tests.items)}
+    found = {}
+    for item in items:
+        i = place[item]
+        delta, se = float(tests.delta[i]), -DELTA * float(tests.se_log[i])
+        found[names[item]] = Statistic(delta, se, (delta - z * se, delta + z * se), int(tests.answers[i]))
+    return found
 
 
 def _groups(found: dict[str, Statistic]) -> Block:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from alsim.cli.comparison_text import print_blocks, statistics_column
-from alsim.cli.output import counted, fixed_point, print_facts, print_sentence, print_table, shortened
+from alsim.cli.comparison_text import middle_shortened, print_blocks, statistics_column
+from alsim.cli.output import counted, fixed_point, print_facts, print_sentence, print_table
 from alsim.evaluation.fairness import Fairness, Gap, GroupMetrics
 from alsim.evaluation.fairness.items import DIF
 
@@ -55,13 +56,14 @@ AFTER = ("", " after recalibration", " after recalibration by group")
 
 def print_fairness(found: Fairness, confidence: float) -> str:
     """Print an evaluation of fairness; return its verdict."""
-    print_facts([(f"group {shortened(g, NAME)}", counted(found.members[g], found.unit)) for g in found.groups])
+    names = short_names(found.groups)
+    print_facts([(f"group {names[g]}", counted(found.members[g], found.unit)) for g in found.groups])
     for section, title in TITLES.items():
         if section in found.sections:
-            _print_section(section, title, found.sections[section], confidence)
+            _print_section(section, title, found.sections[section], names, confidence)
     _print_recalibration(found, confidence)
     for tests in found.items:
-        _print_items(tests)
+        _print_items(tests, names)
     for note in found.notes:
         print_sentence(f"note: {note}")
     print()
@@ -75,19 +77,33 @@ def print_fairness(found: Fairness, confidence: float) -> str:
     return verdict
 
 
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return names of at most NAME columns. Long ones lose their middle; those that would become equal get a number."""
+    found: dict[str, str] = {}
+    for name in names:
+        short, number = middle_shortened(name, NAME), 2
+        while short in found.values():
+            end = f" ({number})"
+            short, number = middle_shortened(name, NAME - len(end)) + end, number + 1
+        found[name] = short
+    return found
+
+
 def label(section: str, metric: str) -> str:
     """Return the printed name of a metric."""
     return LABELS.get((section, metric), metric)
 
 
-def _print_section(section: str, title: str, metrics: GroupMetrics, confidence: float) -> None:
+def _print_section(
+    section: str, title: str, metrics: GroupMetrics, names: Mapping[str, str], confidence: float
+) -> None:
     """Print the rates of the groups, and the gaps."""
     print(f"\n{title}:")
     rows = [_rates_row(label(section, name), metrics, name) for name in metrics.gaps]
-    print_blocks(["", *(shortened(group, NAME) for group in metrics.groups)], rows)
+    print_blocks(["", *(names[group] for group in metrics.groups)], rows)
     print()
     headings = ("", "", "gap", f"{100 * confidence:g} % interval", "p", "highest")
-    table = [_gap_row(label(section, name), gap) for name, gap in metrics.gaps.items()]
+    table = [_gap_row(label(section, name), gap, names) for name, gap in metrics.gaps.items()]
     print_table(headings, table, texts=("", "highest"))
 
 
@@ -96,9 +112,9 @@ def _rates_row(heading: str, metrics: GroupMetrics, name: str) -> list[str]:
     return statistics_column(heading, [found.to_dict() for found in metrics.by_group[name].values()])
 
 
-def _gap_row(heading: str, gap: Gap) -> tuple[str, ...]:
+def _gap_row(heading: str, gap: Gap, names: Mapping[str, str]) -> tuple[str, ...]:
     """Return a gap as text; that of a metric that is not tested has no p."""
-    return (MARK if gap.flagged else "", heading, *gap_cells(gap), shortened(gap.highest or "-", NAME))
+    return (MARK if gap.flagged else "", heading, *gap_cells(gap), names.get(gap.highest, "-"))
 
 
 def gap_cells(gap: Gap) -> tuple[str, str, str]:
@@ -131,21 +147,23 @@ def _marked(gap: Gap) -> str:
     return fixed_point(gap.difference, 3) + (MARK if gap.flagged else " ")
 
 
-def _print_items(tests: DIF) -> None:
+def _print_items(tests: DIF, names: Mapping[str, str]) -> None:
     """Print the items with the smallest p-values."""
-    rows = [row for row in tests.table() if row["p"] is not None]
-    print(f"\nItems that differ for {shortened(tests.focal, NAME)} at equal scores (Mantel-Haenszel):")
+    rows = tested_items(tests)
+    print(f"\nItems that differ for {names[tests.focal]} at equal scores (Mantel-Haenszel):")
     if not rows:
-        print_sentence("No item has enough answers of both groups.")
+        print_sentence(
+            "No item has right and wrong answers of both groups at an equal score: use few classes of scores."
+        )
         return
-    rows.sort(key=lambda row: row["p"])
+    items = short_names(row["item"] for row in rows[:MOST_ITEMS])
     shown = [
         (
             MARK if row["flagged"] else "",
-            shortened(row["item"], NAME),
+            items[row["item"]],
             f"{row['answers']:,}",
-            fixed_point(row["odds_ratio"], 2),
-            fixed_point(row["delta"], 2),
+            _two_places(row["odds_ratio"]),
+            _two_places(row["delta"]),
             p_text(row["p_adjusted"]),
             row["class"],
         )
@@ -154,6 +172,18 @@ def _print_items(tests: DIF) -> None:
     print_table(("", "item", "answers", "odds ratio", "delta, ETS", "p", "class"), shown, texts=("", "item", "class"))
     if len(rows) > MOST_ITEMS:
         print(f"… and {len(rows) - MOST_ITEMS:,} more; --json FILE writes all")
+
+
+def _two_places(number: float) -> str:
+    """Return a number, which may be infinite, with two decimals."""
+    return f"{number:.2f}" if math.isinf(number) else fixed_point(number, 2)
+
+
+def tested_items(tests: DIF) -> list[dict[str, Any]]:
+    """Return the rows of the items that have a test, with infinite numbers, in ascending order of p."""
+    columns = zip(tests.table(), tests.odds_ratio.tolist(), tests.delta.tolist(), strict=True)
+    rows = (row | {"odds_ratio": ratio, "delta": delta} for row, ratio, delta in columns if row["p"] is not None)
+    return sorted(rows, key=lambda row: row["p"])
 
 
 # ── the verdict ──────────────────────────────────────────────────────────────────────────────────
@@ -171,6 +201,7 @@ def _misjudged(found: Fairness) -> Iterator[str]:
     if "mastery" not in found.sections:
         return
     metrics = found.sections["mastery"]
+    names = short_names(found.groups)
     gap, bias = metrics.gaps["bias"], metrics.by_group["bias"]
     if not gap.highest:
         return
@@ -178,8 +209,8 @@ def _misjudged(found: Fairness) -> Iterator[str]:
     words = [f"{'under' if one < 0 else 'over'}estimates" for one in (low, high)]
     second = "that" if words[0] == words[1] else f"{words[1]} that"
     yield (
-        f"the model {words[0]} the mastery of {shortened(gap.lowest, NAME)} by {fixed_point(abs(low), 3)} and {second} "
-        f"of {shortened(gap.highest, NAME)} by {fixed_point(abs(high), 3)} on average"
+        f"the model {words[0]} the mastery of {names[gap.lowest]} by {fixed_point(abs(low), 3)} and {second} "
+        f"of {names[gap.highest]} by {fixed_point(abs(high), 3)} on average"
     )
 
 
@@ -208,7 +239,7 @@ def _items(items: Sequence[DIF]) -> Iterator[str]:
         return
     flagged = sorted({name for tests in items for name in tests.flags})
     tested = max(sum(not math.isnan(p) for p in tests.p) for tests in items)
-    names = f" ({', '.join(shortened(name, NAME) for name in flagged[:3])}{', …' if len(flagged) > 3 else ''})"
+    names = f" ({', '.join(short_names(flagged[:3]).values())}{', …' if len(flagged) > 3 else ''})"
     yield f"flagged for DIF: {len(flagged)} of {counted(tested, 'tested item')}{names if flagged else ''}"
 
 

@@ -33,7 +33,7 @@ def scorecard(
             "module:Name of a class of student models or of a function that fits one.",
         ),
     ],
-    learners: Annotated[
+    num_learners: Annotated[
         int,
         typer.Option("--learners", metavar="N", help="Learners of each log to fit to; half as many are held out."),
     ] = SCORECARD_LEARNERS,
@@ -61,7 +61,7 @@ def scorecard(
     with counted_progress("fits") as show:
         card = run(
             model,
-            num_learners=learners,
+            num_learners=num_learners,
             logs=logs,
             seed=seed,
             progress=lambda done, total, world: show(done, world, total),

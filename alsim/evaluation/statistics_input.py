@@ -18,7 +18,7 @@ LARGEST = 1e150
 
 def read_values(values: ArrayLike, name: str) -> Doubles:
     """Return values as float64 (K,), K >= 1; NaN is undefined. Raises AlsimError for others."""
-    array = _read_array(values, name)
+    array = read_array(values, name)
     if array.dtype.kind == "b":
         raise InputTypeError(
             f"{name} must be numbers; got booleans: use wilson(k, n) for a share, or convert them to float"
@@ -45,7 +45,7 @@ def read_pairs(a: ArrayLike, b: ArrayLike) -> tuple[Doubles, Doubles]:
 
 def read_scores(x: ArrayLike, name: str) -> Doubles:
     """Return scores of runs at tasks as float64 (R, M); (R,) is one task. Raises AlsimError for others."""
-    array = _read_array(x, name, "pass one row of scores per run, all of the same length")
+    array = read_array(x, name, "pass one row of scores per run, all of the same length")
     if array.dtype.kind not in "iuf":
         raise InputTypeError(f"{name} must be numbers; got {_kind(array)}: pass the scores of the runs")
     if array.ndim not in (1, 2) or array.size == 0:
@@ -77,7 +77,7 @@ def read_thresholds(thresholds: ArrayLike) -> Doubles:
 
 def read_steps(steps: ArrayLike, name: str) -> Longs:
     """Return numbers of interactions as int64 (N,), N >= 1, each at least 1. Raises AlsimError for others."""
-    array = _read_array(steps, name)
+    array = read_array(steps, name)
     cure = "pass the number of interactions of each episode"
     if array.ndim != 1 or len(array) == 0:
         raise AlsimError(f"{name} must have shape (N,), N at least 1; got shape {array.shape}: {cure}")
@@ -91,7 +91,7 @@ def read_steps(steps: ArrayLike, name: str) -> Longs:
 
 def read_codes(codes: ArrayLike, name: str, shape: tuple[int, ...], size: int) -> Longs:
     """Return codes in [0, size) as int64, one per episode. Raises AlsimError for others."""
-    array = _read_array(codes, name)
+    array = read_array(codes, name)
     cure = "pass a value of alsim.types.Reason for each episode"
     if array.shape != shape:
         raise AlsimError(f"{name} must have shape {shape}, that of steps; got {array.shape}: {cure}")
@@ -123,7 +123,7 @@ def read_learners(learners: ArrayLike | None, values: Doubles) -> Longs | None:
     """Return the learner of each value, (K,); None stays None. Raises AlsimError for others."""
     if learners is None:
         return None
-    array = _read_array(learners, "learners")
+    array = read_array(learners, "learners")
     if array.dtype.kind not in "iu":
         raise InputTypeError(
             f"learners must be integers; got {_kind(array)}: pass numbers of learners or classes, such as learner_id"
@@ -194,6 +194,19 @@ def read_count(value: Any, name: str, low: int, high: int, cure: str) -> int:
     return number
 
 
+def read_array(values: ArrayLike, name: str, cure: str = "pass one row of values") -> Any:
+    """Return values as an array. Raises AlsimError for ragged ones, and for masked cells, which have no value."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        place = np.argwhere(np.ma.getmaskarray(values))[0].tolist()
+        raise AlsimError(
+            f"{name} must not have masked cells; got one at index {', '.join(map(str, place))}: leave out its row"
+        )
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"{name} must be an array of numbers: {error}; {cure}") from None
+
+
 def _is_number(value: object) -> bool:
     """Return whether a value is a real number; booleans are none."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
@@ -209,14 +222,6 @@ def _check_size(numbers: Doubles, name: str, cure: str) -> None:
         )
 
 
-def _read_array(values: ArrayLike, name: str, cure: str = "pass one row of values") -> Any:
-    """Return values as an array. Raises AlsimError for ragged ones."""
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise InputTypeError(f"{name} must be an array of numbers: {error}; {cure}") from None
-
-
 def _kind(array: Any) -> str:
     """Return the kind of the entries of an array as text."""
     kinds = {"U": "strings", "S": "strings", "b": "booleans", "f": "floats", "c": "complex numbers", "O": "objects"}
@@ -224,6 +229,7 @@ def _kind(array: Any) -> str:
 
 
 __all__ = [
+    "read_array",
     "read_codes",
     "read_confidence",
     "read_count",

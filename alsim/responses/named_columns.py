@@ -80,6 +80,14 @@ class NamedColumns:
         column = self._columns[name]
         return cells.parse_numbers(column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column)
 
+    def numbers_or_booleans(self, name: str) -> Doubles:
+        """Return the numbers of a column, (R,), and 1 and 0 for the texts true and false; NaN for other cells."""
+        values = self.numbers(name)
+        if not np.isnan(values).any():
+            return values
+        answers = cells.parse_answers(self._columns[name])
+        return np.where(np.isnan(values) & (answers >= 0), answers, values)
+
     def order(self, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return numbers that sort as the numbers or times of a column do, (R,), and which cells are neither, (R,)."""
         return cells.parse_order(self._columns[name])

@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 import alsim
+from alsim.cli.fairness_text import short_names
 from alsim.evaluation import fairness
 from alsim.models import Responses
 from alsim.models.student import BKTModel, Items
@@ -97,9 +98,45 @@ def test_invalid_input(run, log, table, tmp_path):
         ((table, "--model", "bkt"), "--model is for a dataset"),
         ((table,), "there is no column for outcome"),
         ((log[0], "--columns", COLUMNS), "--columns is for a table"),
+        ((log[0], "--threshold", 0.3), "--threshold is for a table; "),
+        ((table, "--mastered", 0.8), "--mastered is for a dataset; "),
+        ((table, "--no-items"), "--no-items is for a dataset; "),
+        ((table, "--items"), "--items is for a dataset; "),
         ((log[0], "--model", "btk"), "did you mean 'bkt'?"),
         ((alone,), "has one kind of learner"),
         ((tmp_path / "nothing",), "there is no log"),
     ):
         status, printed, error = run("fairness", *arguments)
         assert status == 2 and printed == "" and sentence in error and len(error.splitlines()) == 1
+
+
+def test_long_names_of_groups_stay_different(run, tmp_path):
+    names = [f"Grundschule am Stadtpark, Haus {k}, Nord" for k in (1, 2)]
+    rows = [f"{k % 2},{k // 2 % 2},{names[k % 2]!r}".replace("'", '"') for k in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["outcome,prediction,group", *rows]))
+    status, printed, _ = run("fairness", tmp_path / "a.csv")
+    assert status == 0 and "group Grundschu… 1, Nord  20 rows" in printed and "Grundschu… 2, Nord  20 rows" in printed
+    assert [*short_names(["a" * 40, "a" * 41]).values()] == ["aaaaaaaaa…aaaaaaaa", "aaaaaaa…aaaaaa (2)"]
+
+
+def test_a_figure_of_items_alone(run, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{k},{'ab'[k % 2]},q{i},{rng.integers(2)}" for k in range(60) for i in range(3)]
+    (tmp_path / "a.csv").write_text("\n".join(["learner,group,item,outcome", *rows]))
+    status, _, _ = run("fairness", tmp_path / "a.csv", "--plot", tmp_path / "a.svg")
+    drawing = (tmp_path / "a.svg").read_text()
+    assert status == 0 and "Items that differ for b" in drawing and ">q2<" in drawing
+
+
+def test_an_item_with_an_infinite_odds_ratio(run, tmp_path):
+    rows = [
+        f"{k},{'ab'[k % 2]},q{i},{(k // 2 + i) % 2 if i or k % 2 else 0},{k % 4 // 2}"
+        for k in range(200)
+        for i in range(2)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["learner,group,item,outcome,matching", *rows]))
+    status, printed, _ = run(
+        "fairness", tmp_path / "a.csv", "--plot", tmp_path / "a.png", "--json", tmp_path / "a.json"
+    )
+    assert status == 0 and "*  q0        200        0.00         inf  <0.001  C" in printed
+    json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)

@@ -52,11 +52,32 @@ def test_a_model_of_a_user(run, tmp_path, monkeypatch):
     "arguments, message",
     [
         (("bkkt",), "did you mean 'bkt'?"),
-        (("skill-mean", "--learners", 3), "num_learners must be an integer of at least 20"),
+        (("skill-mean", "--learners", 3), "alsim: --learners must be an integer of at least 20"),
         (("skill-mean", "--logs", 0), "logs must be an integer of at least 1"),
         (("no_such_module:fit",), "no_such_module"),
     ],
 )
 def test_invalid_input_is_one_sentence(run, arguments, message):
     status, printed, error = run("scorecard", *arguments)
+    assert status == 2 and printed == "" and message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("fails", "the model own_failures:fails raised RuntimeError: too few, in "),
+        ("takes_nothing", "own_failures:takes_nothing raised TypeError: "),
+        ("random", "own_failures:random must forecast the same log equally; got differences of up to 0.9"),
+    ],
+)
+def test_faults_of_a_model_of_a_user_are_one_sentence(run, tmp_path, monkeypatch, name, message):
+    """A forecast that changes without a change of the log is no leak."""
+    (tmp_path / "own_failures.py").write_text(
+        "import numpy as np\n\ndef fails(log):\n    raise RuntimeError('too few')\n\ndef takes_nothing():\n    pass\n\n"
+        "class random:\n    def __init__(self, log): pass\n"
+        "    def predict(self, log): return np.random.random(len(log))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    status, printed, error = run("scorecard", f"own_failures:{name}", *SMALL)
     assert status == 2 and printed == "" and message in error and error.count("\n") == 1

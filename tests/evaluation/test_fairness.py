@@ -5,6 +5,7 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import optimize, stats
 
@@ -289,6 +290,8 @@ def test_recalibration_of_extreme_probabilities_is_finite():
     assert ((found > 0) & (found < 1)).all()
     with pytest.raises(AlsimError, match=r"at least 3 learners.*got 1: collect"):
         fairness.platt_scaling([0.5, 0.4], [1, 0], learners=[1, 1])
+    with pytest.raises(AlsimError, match=r"at least 3 learners in each group; got 2 in 'b': merge"):
+        fairness.platt_scaling([0.5, 0.4] * 3, [1, 0] * 3, [*"aaaabb"])
 
 
 # ── invalid input ────────────────────────────────────────────────────────────────────────────────
@@ -301,6 +304,14 @@ def test_recalibration_of_extreme_probabilities_is_finite():
         ((FLAGS, FLAGS, [*"aaaaab"]), r"at least 2 independent members; got 1 row in the group 'b': merge"),
         ((FLAGS, FLAGS, ["a", "a", "a", "b", "b", None]), r"groups must not be missing; got None at index 5: leave"),
         ((FLAGS, FLAGS, [1.0, 1.0, 1.0, 2.0, 2.0, np.nan]), r"groups must not be missing; got nan at index 5"),
+        ((FLAGS, FLAGS, ["a", "a", "a", "b", np.nan, np.nan]), r"groups must not be missing; got nan at index 4"),
+        ((FLAGS, FLAGS, pd.array([*"aaabb", None], "string")), r"groups must not be missing; got <NA> at index 5"),
+        (
+            (FLAGS, FLAGS, np.array(["2020"] * 4 + ["NaT"] * 2, "datetime64[Y]")),
+            r"groups must not be missing; got NaT at index 4",
+        ),
+        ((FLAGS, FLAGS, np.ma.masked_equal([1, 1, 1, 2, 2, 3], 3)), "groups must not have masked cells; got one at"),
+        ((np.ma.masked_equal(FLAGS, 1), FLAGS, PAIR), "y_true must not have masked cells; got one at index"),
         ((FLAGS, FLAGS, range(6)), r"independent members; got 1 row in the group '0'"),
         ((FLAGS, FLAGS, PAIR[:5]), r"groups must have shape \(6,\), one per row; got \(5,\): pass"),
         ((FLAGS, [0, 1, 1, 0, 1, np.nan], PAIR), r"y_pred must be in \[0, 1\]; got nan at index 5: correct"),
@@ -322,6 +333,7 @@ def test_invalid_arrays(arguments, message):
         ({"metrics": ["tpr", "selection"]}, r"got 'selection'; did you mean 'selection_rate'\?"),
         ({"metrics": "tpr"}, r"metrics must be a list of names; got 'tpr': write \['tpr'\]"),
         ({"metrics": []}, "at least one of"),
+        ({"metrics": 5}, "metrics must be a list of names; got 5: pass some of"),
         ({"confidence": 95}, r"confidence must be a number in \(0, 1\)"),
         ({"learners": [0, 0, 1, 1, 2, 2]}, r"a learner must have one group; got 'a' and 'b' for learner 1, at index 3"),
         ({"learners": [0, 0, 0, 1, 2, 2]}, r"got 1 learner in the group 'a'"),

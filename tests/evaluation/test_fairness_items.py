@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alsim.errors import AlsimError
@@ -146,6 +147,43 @@ def test_an_item_that_determines_no_odds_ratio_is_undefined():
     json.dumps(found.table(), allow_nan=False)
 
 
+@pytest.mark.parametrize("wrong", [True, False])
+def test_an_item_that_only_one_group_answers_rightly_is_flagged(wrong):
+    """Its odds ratio is infinite or 0, without a standard error, and the test is that of statsmodels."""
+    from statsmodels.stats.contingency_tables import StratifiedTable
+
+    rng = np.random.default_rng(0)
+    is_focal, score = np.arange(400) % 2 == 1, np.arange(400) // 2 % 4
+    right = (rng.random(400) < 0.5) & ~is_focal
+    correct = right if wrong else ~right
+    found = fairness.mantel_haenszel(correct, is_focal, score, focal=True)
+    tables = [
+        np.array(
+            [
+                [(right & (score == s) & (is_focal == g)).sum(), (~right & (score == s) & (is_focal == g)).sum()]
+                for g in (0, 1)
+            ]
+        )
+        for s in range(4)
+    ]
+    twin = StratifiedTable(tables).test_null_odds(correction=True)
+    assert (found.odds_ratio, found.delta) == ((math.inf, -math.inf) if wrong else (0.0, math.inf))
+    assert (found.chi_squared, found.p) == pytest.approx((twin.statistic, twin.pvalue))
+    assert math.isnan(found.se_log) and found.ets_class == "C"
+    tests = fairness.dif(np.c_[correct, rng.integers(0, 2, 400)], is_focal, focal=True, matching=score)
+    assert tests.flags == ["0"] and tests.table()[0]["delta"] is None
+    json.dumps(tests.table(), allow_nan=False)
+
+
+def test_strata_of_texts_and_of_intervals_of_pandas():
+    """A column of pandas is an array of objects; only the equality of its values counts."""
+    rng = np.random.default_rng(0)
+    correct, group, score = rng.integers(0, 2, 200), np.arange(200) % 2, rng.normal(size=200)
+    expected = fairness.mantel_haenszel(correct, group, pd.qcut(score, 5, labels=False))
+    assert fairness.mantel_haenszel(correct, group, pd.qcut(score, 5)) == expected
+    assert fairness.mantel_haenszel(correct, group, pd.Series(pd.qcut(score, 5).astype(str))) == expected
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -159,8 +197,18 @@ def test_an_item_that_determines_no_odds_ratio_is_undefined():
         (lambda: fairness.mantel_haenszel([1, 0] * 2, [*"aaab"], [1] * 4), "got 1 row in the group 'b'"),
         (lambda: fairness.mantel_haenszel([1, 0] * 2, [*"aabb"], [1] * 3), r"matching must have shape \(4,\)"),
         (lambda: fairness.mantel_haenszel([1, 0] * 2, [*"aabb"], [1, 1, 1, np.nan]), "got nan at index 3: leave"),
-        (lambda: fairness.mantel_haenszel_tables([[1, 2], [3, 4]]), r"shape \(K, 2, 2\); got \(2, 2\)"),
+        (lambda: fairness.mantel_haenszel_tables([[1, 2], [3, 4]]), r"shape \(K, 2, 2\); got int64 of shape \(2, 2\)"),
         (lambda: fairness.mantel_haenszel_tables([[[1, 2], [3, -4]]]), r"got -4 at index \(0, 1, 1\): correct"),
+        (lambda: fairness.mantel_haenszel([1, 0] * 2, [*"aabb"], ["x", "x", "x", None]), "got None at index 3: leave"),
+        (lambda: fairness.mantel_haenszel_tables([[["a", 2], [3, 4]]]), "tables must be numbers of shape"),
+        (lambda: fairness.mantel_haenszel_tables([[[1], [3, 4]]]), "tables must be an array of numbers: .*; pass one"),
+        (lambda: fairness.dif([[1, 0]] * 4, [*"aabb"], items="xy"), "items must be a list of names; got 'xy': pass"),
+        (lambda: fairness.plant_dif(3, 0, [0.0, 1.0], [False, True]), "items must be ItemParameters; got"),
+        (
+            lambda: fairness.plant_dif(ITEMS, [0, 1], [0.0, 1.0], [False, True]),
+            r"one per item, .*; got shape \(2,\): use",
+        ),
+        (lambda: fairness.plant_dif(ITEMS, "a", [0.0, 1.0], [False, True]), "shift must be numbers; got <U1: pass"),
         (lambda: fairness.dif([1, 0, 1], [*"abc"]), r"shape \(N, I\)"),
         (lambda: fairness.dif([[1, np.nan]] * 4, [*"aabb"]), r"got nan of student 0 at item 1: use -1"),
         (lambda: fairness.dif([[1, 0]] * 4, [*"aabb"], items=["x"]), "items must be 2 different names"),

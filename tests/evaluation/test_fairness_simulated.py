@@ -10,6 +10,7 @@ from alsim.errors import AlsimError
 from alsim.evaluation import fairness
 from alsim.evaluation.fairness.mastery import true_mastery
 from alsim.models import Responses, bkt
+from alsim.models.irt import ItemParameters
 from alsim.models.student import BKTModel, Items
 
 WORLD = {"num_los": 4, "max_episode_steps": 40, "dynamics": {"name": "linked"}}
@@ -155,6 +156,14 @@ def test_classes_are_the_independent_units():
     assert alone.unit == "learner" and sum(alone.members.values()) == 300
 
 
+@pytest.mark.parametrize("learners, got", [(20, 0), (30, 1)])
+def test_a_row_of_the_population_needs_two_learners(learners, got):
+    rows = [{"share": 0.96, "name": "many"}, {"share": 0.02, "name": "few"}, {"share": 0.02, "name": "rest"}]
+    data = generated(rows, learners)
+    with pytest.raises(AlsimError, match=f"at least 2 learners; got {got} in the row 'few' of the .*: generate more"):
+        fairness.evaluate_dataset(data, items=False)
+
+
 def test_invalid_datasets_and_models(unequal, tmp_path):
     with pytest.raises(AlsimError, match="has one kind of learner, and fairness compares groups: generate it"):
         fairness.evaluate_dataset(alsim.generate_dataset(20, 1, config=WORLD))
@@ -170,7 +179,7 @@ def test_invalid_datasets_and_models(unequal, tmp_path):
     with pytest.raises(AlsimError, match=r"mastered must be in \(0, 1\]; got 1.5"):
         fairness.evaluate_dataset(unequal, mastered=1.5)
     few = [{"share": 0.999, "name": "many"}, {"share": 0.001, "name": "few"}]
-    with pytest.raises(AlsimError, match=r"at least 2 groups|at least 2 independent members"):
+    with pytest.raises(AlsimError, match="a group must have at least 2 learners; got 0 in the row 'few'"):
         fairness.evaluate_dataset(generated(few, learners=30))
 
 
@@ -237,11 +246,75 @@ def test_a_table_of_answers_tests_items():
     assert fairness.evaluate_table(missing).items[0].flags == ["q2"]
 
 
+def test_booleans_as_texts_are_answers(tmp_path):
+    """pandas writes booleans as True and False."""
+    rows = table()
+    texts = {**rows, "outcome": np.where(np.asarray(rows["outcome"]) == 1, "True", "False")}
+    texts["prediction"] = np.where(np.asarray(rows["prediction"]) >= 0.5, "true", "false")
+    numbers = {**rows, "prediction": (np.asarray(rows["prediction"]) >= 0.5).astype(int)}
+    assert fairness.evaluate_table(texts).to_dict() == fairness.evaluate_table(numbers).to_dict()
+
+
+def test_a_group_of_two_learners_is_not_recalibrated():
+    found = fairness.evaluate_table(
+        {"outcome": [1, 0] * 5, "prediction": np.linspace(0.1, 0.9, 10), "group": [*"aaaaaaaabb"]}
+    )
+    assert [*found.sections] == ["decisions", "forecasts"] and [*found.calibration] == ["forecasts"]
+    assert found.notes == [
+        "there is no recalibration, which needs at least 3 learners in each group; got 2 in 'b'",
+    ]
+
+
+def test_items_of_many_learners_need_no_matrix():
+    """60,000 learners with one answer each to 60,000 items: a matrix would have 27 GiB."""
+    n = 60_000
+    rows = {name: np.arange(n) for name in ("learner", "item")}
+    found = fairness.evaluate_table(
+        {**rows, "outcome": rows["item"] % 2, "group": rows["item"] % 3, "matching": [1] * n}
+    )
+    assert len(found.items) == 3 and found.items[0].answers.sum() == n and np.isnan(found.items[0].p).all()
+
+
+def test_a_group_may_have_the_name_others():
+    sample = fairness.plant_dif(
+        ItemParameters(np.ones(4), np.zeros(4), np.zeros(4)), 0, np.zeros(90), np.arange(90) > 9
+    )
+    rows = {
+        "learner": np.repeat(np.arange(90), 4),
+        "item": np.tile(np.arange(4), 90),
+        "outcome": sample.answers.ravel(),
+    }
+    names = np.array(["others", "x", "y"])[np.arange(90) % 3]
+    found = fairness.evaluate_table({**rows, "group": np.repeat(names, 4)})
+    assert [one.focal for one in found.items] == ["others", "x", "y"]
+    expected = fairness.dif(sample.answers, names == "others", focal=True)
+    assert found.items[0].table() == expected.table()
+
+
 @pytest.mark.parametrize(
     ("changes", "columns", "message"),
     [
-        ({"outcome": np.full(400, 0.5)}, None, r"the table, row 0 .*: outcome must be 0 or 1; got 0.5: correct"),
+        (
+            {"outcome": np.full(400, 0.5)},
+            None,
+            r"the table, row 0 .*: outcome must be 0 or 1, or true or false; got 0.5: correct",
+        ),
         ({"prediction": np.r_[np.nan, np.zeros(399)]}, None, r"prediction must be in \[0, 1\]; got a missing value"),
+        (
+            {"prediction": np.full(400, 20.0)},
+            None,
+            r"must be in \[0, 1\]; got 20.0: divide percentages by 100, correct",
+        ),
+        (
+            {"group": ["x", "y"] * 200, "learner": ["ann"] * 2 + [*map(str, range(398))]},
+            None,
+            r"row 1 \(.*\): a learner must have one group; got 'x' and 'y' for learner 'ann': correct the row",
+        ),
+        (
+            {"item": np.arange(400) % 2, "learner": np.arange(400) // 4, "matching": np.arange(400) // 3},
+            {"prediction": None},
+            "row 3 .*: a learner must have one matching; got 0 and 1 for learner '0'",
+        ),
         ({"group": ["x"] * 400}, None, r"column 'group': there must be at least 2 groups; got only 'x': choose"),
         ({"group": ["x"] * 399 + ["y"], "learner": np.arange(400)}, None, "got 1 learner in the group 'y': merge"),
         ({}, {"group": "grop"}, r"there is no column 'grop' for group; did you mean 'group'\?; the columns are"),

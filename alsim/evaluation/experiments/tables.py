@@ -17,8 +17,6 @@ from alsim.types import Bools, Doubles, Longs, short_repr
 
 MOST_ARMS = 20
 """Largest number of arms: a column with more values is none of arms."""
-BOOLEANS = {"true": 1.0, "false": 0.0}
-"""Words of a column that is 0 or 1."""
 CURE = "correct the row, or leave the student out if the value is missing by chance"
 
 
@@ -124,11 +122,7 @@ class _Reader:
 
     def numbers(self, role: str, name: str) -> Doubles:
         """Return finite numbers, (n,); "true" and "false" are 1 and 0. Raises AlsimError for other values."""
-        values = self._table.numbers(name)
-        if np.isnan(values).any():
-            found = self._table.ranked(name)
-            truth = np.array([BOOLEANS.get(str(label).casefold(), np.nan) for label in (*found.names, "")])
-            values = np.where(np.isnan(values), truth[found.codes], values)
+        values = self._table.numbers_or_booleans(name)
         self._refuse(role, name, ~(np.abs(values) <= LARGEST), "must be a finite number")
         return values
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from alsim.evaluation.fairness.inputs import Grouping
 from alsim.evaluation.fairness.rates import Column, GroupMetrics, means_of
-from alsim.evaluation.fairness.recalibration import scaled
+from alsim.evaluation.fairness.recalibration import versions_of
 from alsim.evaluation.monitoring import Calibration, calibration
 from alsim.types import Doubles
 
@@ -22,13 +22,8 @@ def forecast_sections(
     chance: Doubles, outcome: Doubles, groups: Grouping, confidence: float
 ) -> tuple[dict[str, GroupMetrics], Calibrations]:
     """Return the sections about forecasts (R,) of outcomes (R,), and the calibration of each group, by section."""
-    versions = (
-        chance,
-        scaled(chance, outcome, np.zeros_like(groups.codes), groups.units),
-        scaled(chance, outcome, groups.codes, groups.units),
-    )
     sections, calibrations = {}, dict[str, Mapping[str, Calibration]]()
-    for name, p in zip(FORECASTS, versions, strict=True):
+    for name, p in zip(FORECASTS, versions_of(chance, outcome, groups), strict=False):
         sections[name] = forecast_metrics(p, outcome, groups, confidence)
         calibrations[name] = {
             group: calibration(p[own], outcome[own], groups.units[own])

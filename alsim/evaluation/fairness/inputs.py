@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alsim.errors import AlsimError, InputTypeError, did_you_mean
-from alsim.evaluation.statistics_input import read_learners, read_values
-from alsim.types import Doubles, Longs, short_repr
+from alsim.evaluation.statistics_input import read_array, read_learners, read_values
+from alsim.types import Bools, Doubles, Longs, short_repr
 
 MOST_GROUPS = 50
 """Largest number of groups: a column with more values is no group."""
@@ -77,23 +77,38 @@ def read_grouping(groups: ArrayLike, learners: ArrayLike | None, rows: int) -> G
 
 def _array_of(groups: ArrayLike, rows: int) -> NDArray[Any]:
     """Return groups as an array of texts or numbers. Raises AlsimError for others, and for missing ones."""
-    array = np.asarray(groups)
+    array = array_of_names(groups, "groups")
     if array.shape != (rows,):
         raise AlsimError(
             f"groups must have shape ({rows},), one per row; got {array.shape}: pass the group of each row"
         )
-    if array.dtype.kind == "O":
-        missing = np.array([value is None or value != value for value in array.tolist()], np.bool_)
-    elif array.dtype.kind == "f":
-        missing = np.isnan(array)
-    else:
-        missing = np.zeros(rows, np.bool_)
-    if missing.any():
+    if (missing := is_missing(array)).any():
         raise AlsimError(
             f"groups must not be missing; got {array[missing][0]} at index {missing.argmax()}: leave the row out, or "
             "make the unknown ones a group"
         )
     return array.astype(np.str_) if array.dtype.kind == "O" else array
+
+
+def array_of_names(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Return names as an array; that of a list of texts keeps its objects, of which NaN is no text."""
+    array = read_array(values, name, "pass one name per row")
+    return np.asarray(values, np.object_) if array.dtype.kind in "US" and isinstance(values, list | tuple) else array
+
+
+def is_missing(values: NDArray[Any]) -> Bools:
+    """Return which values (R,) are NaN, NaT, or, of objects, None or pandas' NA."""
+    if values.dtype.kind == "O":
+        return np.array([_is_missing(value) for value in values.tolist()], np.bool_)
+    return np.asarray(values != values)
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether an object is None, or differs from itself; pandas' NA is neither equal nor unequal."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return True
 
 
 def _check_number(names: Sequence[str]) -> None:
@@ -163,6 +178,8 @@ def read_names(values: Sequence[str] | None, known: Sequence[str], name: str) ->
         return [*known]
     if isinstance(values, str):
         raise InputTypeError(f"{name} must be a list of names; got {values!r:.60}: write [{values!r:.60}]")
+    if not isinstance(values, Iterable):
+        raise InputTypeError(f"{name} must be a list of names; got {values!r:.60}: pass some of {', '.join(known)}")
     for value in values:
         if value not in known:
             raise AlsimError(
@@ -173,4 +190,12 @@ def read_names(values: Sequence[str] | None, known: Sequence[str], name: str) ->
     return list(dict.fromkeys(values))
 
 
-__all__ = ["Grouping", "read_flags", "read_grouping", "read_names", "read_unit_interval"]
+__all__ = [
+    "Grouping",
+    "array_of_names",
+    "is_missing",
+    "read_flags",
+    "read_grouping",
+    "read_names",
+    "read_unit_interval",
+]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alsim.errors import AlsimError
-from alsim.evaluation.fairness.inputs import read_grouping
+from alsim.errors import AlsimError, InputTypeError
+from alsim.evaluation.fairness.inputs import array_of_names, is_missing, read_grouping
 from alsim.responses.log import Responses
 from alsim.types import Bools, Longs
 
@@ -22,8 +22,8 @@ def read_focal(group: ArrayLike, focal: object, students: int) -> tuple[Bools, s
     found = read_grouping(group, None, students)
     if len(found) != 2:
         raise AlsimError(
-            f"group must have two different values; got {len(found)}: compare one group with all others, as in "
-            f"group == {found.names[0]!r:.60}"
+            f"group must have two different values; got {len(found)}: compare one group with all others, with "
+            "group == NAME"
         )
     name = found.names[1] if focal is None else str(focal)
     if name not in found.names:
@@ -33,14 +33,17 @@ def read_focal(group: ArrayLike, focal: object, students: int) -> tuple[Bools, s
 
 def read_strata(matching: ArrayLike, students: int) -> tuple[Longs, int]:
     """Return the stratum of each student, (N,), and the number of strata. Raises AlsimError."""
-    values = np.asarray(matching)
+    values = array_of_names(matching, "matching")
     if values.shape != (students,):
         raise AlsimError(f"matching must have shape ({students},), one per student; got {values.shape}: pass one each")
-    if values.dtype.kind not in "iufUSb":
+    if values.dtype.kind not in "iufUSbO":
         raise AlsimError(f"matching must be numbers or texts; got {values.dtype}: pass scores")
-    if values.dtype.kind == "f" and (wrong := np.isnan(values)).any():
-        raise AlsimError(f"matching must be defined; got nan at index {wrong.argmax()}: leave the student out")
-    levels, codes = np.unique(values, return_inverse=True)
+    if (wrong := is_missing(values)).any():
+        raise AlsimError(
+            f"matching must be defined; got {values[wrong][0]} at index {wrong.argmax()}: leave the student out"
+        )
+    names = values.astype(np.str_) if values.dtype.kind == "O" else values
+    levels, codes = np.unique(names, return_inverse=True)
     return codes.ravel().astype(np.int64), len(levels)
 
 
@@ -60,6 +63,8 @@ def read_answers(responses: Any, items: Sequence[str] | None) -> tuple[Longs, ND
             f"responses must be 1, 0 or -1; got {matrix[row, item]:g} of student {row} at item {item}: use -1 for an "
             "item that was not answered"
         )
+    if isinstance(items, str):
+        raise InputTypeError(f"items must be a list of names; got {items!r:.60}: pass one name per item")
     names = np.array([str(k) for k in range(matrix.shape[1])] if items is None else [str(name) for name in items])
     if len(names) != matrix.shape[1] or len(np.unique(names)) < len(names):
         raise AlsimError(

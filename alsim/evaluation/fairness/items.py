@@ -14,8 +14,8 @@ from alsim.evaluation.estimates import CONFIDENCE, or_none
 from alsim.evaluation.fairness.inputs import read_flags
 from alsim.evaluation.fairness.item_inputs import read_answers, read_focal, read_strata
 from alsim.evaluation.statistics import holm
-from alsim.evaluation.statistics_input import read_confidence, read_count
-from alsim.models.irt.dif import DELTA, common_odds_ratio, ets_classes
+from alsim.evaluation.statistics_input import read_array, read_confidence, read_count
+from alsim.models.irt.dif import DELTA, common_odds_ratio, delta_of, ets_classes
 from alsim.models.irt.statistics import chi_squared_tail
 from alsim.types import Bools, Doubles, Longs, safe_repr, short_repr
 
@@ -29,8 +29,9 @@ FLAGGED = ("B", "C")
 class MantelHaenszelTest(NamedTuple):
     """Mantel-Haenszel test of one item; NaN if no stratum has both groups and both answers.
 
-    odds_ratio   common odds ratio of a right answer, reference to focal group
-    se_log       standard error of log(odds_ratio)
+    odds_ratio   common odds ratio of a right answer, reference to focal group; 0 or infinite if one group gives all
+                 right answers in the strata where answers differ
+    se_log       standard error of log(odds_ratio); NaN for an odds ratio of 0 or infinity
     delta        -2.35 log(odds_ratio), on the ETS delta scale; below 0, the item is harder for the focal group
     chi_squared  test statistic with one degree of freedom
     p            p-value of the hypothesis of no DIF
@@ -81,16 +82,16 @@ def mantel_haenszel_tables(tables: ArrayLike, *, correction: bool = True) -> Man
 
     Returns a MantelHaenszelTest. Raises AlsimError for other shapes, and for negative or undefined counts.
     """
-    counts = np.asarray(tables, np.float64)
-    if counts.ndim != 3 or counts.shape[1:] != (2, 2) or len(counts) == 0:
+    counts = read_array(tables, "tables", "pass one table of counts per stratum")
+    if counts.dtype.kind not in "iuf" or counts.ndim != 3 or counts.shape[1:] != (2, 2) or len(counts) == 0:
         raise AlsimError(
-            f"tables must have shape (K, 2, 2); got {counts.shape}: pass one table per stratum, with the rows "
-            "reference and focal, and the columns right and wrong"
+            f"tables must be numbers of shape (K, 2, 2); got {counts.dtype} of shape {counts.shape}: pass one table "
+            "per stratum, with the rows reference and focal, and the columns right and wrong"
         )
     if (wrong := ~(np.isfinite(counts) & (counts >= 0))).any():
         place = tuple(np.argwhere(wrong)[0].tolist())
         raise AlsimError(f"tables must be counts of at least 0; got {counts[place]:g} at index {place}: correct it")
-    return _test_of(counts.reshape(-1, 4), correction)
+    return _test_of(counts.astype(np.float64).reshape(-1, 4), correction)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +133,13 @@ class DIF:
         return [str(name) for name in self.items[self.flagged]]
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per item as JSON values."""
+        """Return one row per item as JSON values; undefined and infinite numbers are None."""
         return [
             {
                 "item": str(self.items[i]),
                 "answers": int(self.answers[i]),
-                "odds_ratio": or_none(float(self.odds_ratio[i])),
-                "delta": or_none(float(self.delta[i])),
+                "odds_ratio": _finite(self.odds_ratio[i]),
+                "delta": _finite(self.delta[i]),
                 "chi_squared": or_none(float(self.chi_squared[i])),
                 "p": or_none(float(self.p[i])),
                 "p_adjusted": or_none(float(self.p_adjusted[i])),
@@ -240,7 +241,7 @@ def _tests(
 def tests_of(tables: Doubles, confidence: float, *, correction: bool = True) -> _Tests:
     """Return the statistics of I items, from their counts (I, K, 4)."""
     ratio, se, chi2 = common_odds_ratio(tables, correction=correction)
-    delta = DELTA * np.log(ratio)
+    delta = delta_of(ratio)
     p = _tails(chi2)
     classes = ets_classes(delta, -DELTA * se, chi2)
     defined, adjusted = ~np.isnan(p), np.full(len(p), np.nan)
@@ -265,10 +266,15 @@ def dif_of_answers(
     return DIF(names, *found, np.zeros(len(names), np.bool_), counts, 0, focal)
 
 
+def _finite(number: float) -> float | None:
+    """Return a number as a JSON value; None if it is undefined or infinite."""
+    return float(number) if np.isfinite(number) else None
+
+
 def _test_of(tables: Doubles, correction: bool) -> MantelHaenszelTest:
     """Return the test of one item from its tables (K, 4)."""
     ratio, se, chi2 = (np.atleast_1d(x) for x in common_odds_ratio(tables, correction=correction))
-    delta = DELTA * np.log(ratio)
+    delta = delta_of(ratio)
     ets = str(ets_classes(delta, -DELTA * se, chi2)[0])
     columns = (ratio, se, delta, chi2, _tails(chi2))
     odds, error, size, statistic, p = (float(x[0]) for x in columns)

@@ -11,7 +11,7 @@ from alsim.errors import AlsimError
 from alsim.evaluation.fairness.inputs import Grouping
 from alsim.evaluation.fairness.judged import Judged
 from alsim.evaluation.fairness.rates import Column, GroupMetrics, means_of
-from alsim.evaluation.fairness.recalibration import scaled
+from alsim.evaluation.fairness.recalibration import versions_of
 from alsim.responses.log import codes_of
 from alsim.types import Doubles, Longs
 
@@ -47,13 +47,8 @@ def mastery_sections(
     estimate = judged.mastery[:, known].ravel()
     true = np.clip(true_mastery(dataset)[episode][:, outcome[known]], 0.0, 1.0).ravel()
     rows = groups.take(np.repeat(episode, int(known.sum())))
-    versions = (
-        estimate,
-        scaled(estimate, true, np.zeros_like(rows.codes), rows.units),
-        scaled(estimate, true, rows.codes, rows.units),
-    )
-    found = (mastery_metrics(one, true, rows, mastered, confidence) for one in versions)
-    return dict(zip(MASTERY, found, strict=True))
+    found = (mastery_metrics(one, true, rows, mastered, confidence) for one in versions_of(estimate, true, rows))
+    return dict(zip(MASTERY, found, strict=False))
 
 
 def outcomes_of(judged: Judged, dataset: Dataset) -> Longs:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.fairness.items import DIF
-from alsim.evaluation.statistics_input import read_seed
+from alsim.evaluation.statistics_input import read_array, read_seed
 from alsim.models.irt.curves import ItemParameters, probability
-from alsim.types import Bools, Doubles, Longs, short_repr
+from alsim.types import Bools, Doubles, Longs, describe, short_repr
 
 
 @short_repr
@@ -64,8 +64,17 @@ def plant_dif(
 
     Returns a Planted, the same for the same arguments. Raises AlsimError for invalid arguments.
     """
-    theta, focal = np.asarray(ability, np.float64), np.asarray(is_focal)
-    moved = np.broadcast_to(np.asarray(shift, np.float64), (len(items),))
+    if not isinstance(items, ItemParameters):
+        raise InputTypeError(
+            f"items must be ItemParameters; got {describe(items)}: pass alsim.models.irt.ItemParameters"
+        )
+    theta, focal = _numbers(ability, "ability"), read_array(is_focal, "is_focal")
+    moved = _numbers(shift, "shift")
+    if moved.shape not in ((), (len(items),)):
+        raise AlsimError(
+            f"shift must be one number, or one per item, ({len(items)},); got shape {moved.shape}: use 0 for no DIF"
+        )
+    moved = np.broadcast_to(moved, (len(items),))
     if focal.dtype != np.bool_ or focal.shape != theta.shape or theta.ndim != 1:
         raise AlsimError(
             f"ability and is_focal must be numbers and booleans of one shape (N,); got {theta.shape} and {focal.dtype} "
@@ -78,6 +87,14 @@ def plant_dif(
     chance: Doubles = np.where(focal[:, None], probability(theta, other), probability(theta, items))
     draws = np.random.default_rng(read_seed(seed)).random(chance.shape)
     return Planted((draws < chance).astype(np.int64), focal, moved != 0)
+
+
+def _numbers(values: ArrayLike, name: str) -> Doubles:
+    """Return numbers as float64. Raises InputTypeError for others."""
+    array = read_array(values, name)
+    if array.dtype.kind not in "iuf":
+        raise InputTypeError(f"{name} must be numbers; got {array.dtype}: pass logits")
+    return np.asarray(array, np.float64)
 
 
 def detection(found: DIF, has_dif: ArrayLike) -> Detection:

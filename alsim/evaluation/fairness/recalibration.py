@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError
-from alsim.evaluation.fairness.inputs import read_grouping, read_unit_interval
+from alsim.evaluation.fairness.inputs import Grouping, read_grouping, read_unit_interval
 from alsim.evaluation.statistics_input import read_learners
 from alsim.models.logistic import logistic
 from alsim.types import Doubles, Longs
@@ -46,19 +46,40 @@ def platt_scaling(
     p = read_unit_interval(probability, "probability")
     y = read_unit_interval(outcome, "outcome", len(p))
     units = read_learners(learners, p)
-    codes = np.zeros(len(p), np.int64) if groups is None else read_grouping(groups, learners, len(p)).codes
-    return scaled(p, y, codes, np.arange(len(p)) if units is None else units)
+    if groups is not None:
+        found = read_grouping(groups, learners, len(p))
+        if few := too_few(found):
+            raise AlsimError(f"recalibration by group {few}: merge the group with another one, or collect more")
+        return scaled(p, y, found.codes, found.units)
+    units = np.arange(len(p)) if units is None else units
+    if (number := len(np.unique(units))) < LEAST_LEARNERS:
+        raise AlsimError(f"recalibration needs at least {LEAST_LEARNERS} learners; got {number}: collect more")
+    return scaled(p, y, np.zeros(len(p), np.int64), units)
+
+
+def too_few(groups: Grouping) -> str:
+    """Return a clause about the smallest group if it has too few learners for a map, or else an empty text."""
+    g = int(groups.members.argmin())
+    if groups.members[g] >= LEAST_LEARNERS:
+        return ""
+    return f"needs at least {LEAST_LEARNERS} learners in each group; got {groups.members[g]} in {groups.names[g]!r:.60}"
+
+
+def notes_of(groups: Grouping) -> list[str]:
+    """Return the note about a recalibration that `versions_of` leaves out."""
+    return [f"there is no recalibration, which {few}"] if (few := too_few(groups)) else []
+
+
+def versions_of(p: Doubles, y: Doubles, groups: Grouping) -> tuple[Doubles, ...]:
+    """Return probabilities (R,) as they are, by one map, and by a map per group; the first only if a group is small."""
+    if too_few(groups):
+        return (p,)
+    return p, scaled(p, y, np.zeros_like(groups.codes), groups.units), scaled(p, y, groups.codes, groups.units)
 
 
 def scaled(p: Doubles, y: Doubles, codes: Longs, units: Longs) -> Doubles:
     """Return recalibrated probabilities, with one map for each code, see `platt_scaling`."""
     place = np.unique(units, return_inverse=True)[1].ravel()
-    few = min(len(np.unique(place[codes == code])) for code in np.unique(codes))
-    if few < LEAST_LEARNERS:
-        raise AlsimError(
-            f"recalibration needs at least {LEAST_LEARNERS} learners, in each group if by group; got {few}: collect "
-            "more"
-        )
     x = np.log(np.clip(p, LEAST, 1 - LEAST)) - np.log1p(-np.clip(p, LEAST, 1 - LEAST))
     out = np.empty(len(p))
     for code in np.unique(codes):
@@ -97,4 +118,4 @@ def _objective(beta: Doubles, design: Doubles, y: Doubles) -> float:
     return float(likelihood.sum() - PRIOR_PRECISION / 2 * ((beta - IDENTITY) ** 2).sum())
 
 
-__all__ = ["platt_scaling", "scaled"]
+__all__ = ["notes_of", "platt_scaling", "scaled", "versions_of"]

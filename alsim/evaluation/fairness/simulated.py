@@ -15,12 +15,13 @@ from alsim.datasets.tables import numpy_column
 from alsim.errors import AlsimError
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.fairness.forecasts import Calibrations, forecast_sections
-from alsim.evaluation.fairness.inputs import Grouping, read_grouping
+from alsim.evaluation.fairness.inputs import LEAST_MEMBERS, Grouping, read_grouping
 from alsim.evaluation.fairness.items import DIF
 from alsim.evaluation.fairness.judged import Judged, estimates_of
 from alsim.evaluation.fairness.mastery import mastery_sections, outcomes_of
 from alsim.evaluation.fairness.questions import tests_of_questions
 from alsim.evaluation.fairness.rates import Column, means_of
+from alsim.evaluation.fairness.recalibration import notes_of
 from alsim.evaluation.fairness.report import Fairness
 from alsim.evaluation.statistics_input import read_confidence, read_number
 from alsim.responses.log import Responses, codes_of
@@ -83,7 +84,7 @@ def evaluate_dataset(
             of_answers, correct = grouping.take(episode[log.student]), log.correct.astype(np.float64)
             forecasts, calibrations = forecast_sections(judged.chance, correct, of_answers, level)
             sections |= forecasts
-            notes += _notes(judged, source)
+            notes += [*notes_of(of_answers), *_notes(judged, source)]
         if items:
             tests = tests_of_questions(source.bank, log, grouping.codes[episode], grouping.names, level)
     members = dict(zip(grouping.names, grouping.members.tolist(), strict=True))
@@ -118,7 +119,15 @@ def _groups_of(dataset: Dataset, learner: Longs, groups: Groups) -> Any:
             f"{dataset!r} has one kind of learner, and fairness compares groups: generate it with a population of "
             "several rows (alsim generate --config), or pass groups"
         )
-    return np.array(population.names)[numpy_column(dataset.episodes, "population_row")]
+    row = numpy_column(dataset.episodes, "population_row")
+    members = np.bincount(row[np.unique(learner, return_index=True)[1]], minlength=len(population))
+    if (few := members < LEAST_MEMBERS).any():
+        k = int(few.argmax())
+        raise AlsimError(
+            f"{dataset!r}: a group must have at least {LEAST_MEMBERS} learners; got {members[k]} in the row "
+            f"{population.names[k]!r:.60} of the population: generate more learners, or give the row a larger share"
+        )
+    return np.array(population.names)[row]
 
 
 def _outcomes(dataset: Dataset) -> dict[str, Column]:

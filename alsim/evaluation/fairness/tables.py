@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.fairness.forecasts import forecast_sections
 from alsim.evaluation.fairness.inputs import Grouping, read_grouping
-from alsim.evaluation.fairness.item_inputs import NOT_ANSWERED
-from alsim.evaluation.fairness.items import DIF, dif
+from alsim.evaluation.fairness.items import DIF, dif, dif_of_answers
 from alsim.evaluation.fairness.rates import DECISIONS, GroupMetrics, metrics_of
+from alsim.evaluation.fairness.recalibration import notes_of
 from alsim.evaluation.fairness.report import Fairness
 from alsim.evaluation.monitoring import Calibration
 from alsim.evaluation.statistics_input import read_confidence, read_number
@@ -76,16 +77,18 @@ def evaluate_table(
     outcome = found.flags("outcome")
     sections: dict[str, GroupMetrics] = {}
     calibrations: dict[str, Mapping[str, Calibration]] = {}
+    notes: list[str] = []
     if "prediction" in chosen:
         p = found.probabilities("prediction")
         sections["decisions"] = metrics_of(outcome, (p >= cut).astype(np.float64), groups, DECISIONS, level)
         if not np.isin(p, (0, 1)).all():
             forecasts, calibrations = forecast_sections(p, outcome, groups, level)
             sections |= forecasts
+            notes += notes_of(groups)
     items = _items_of(found, outcome, groups, level) if "item" in chosen else []
     members = dict(zip(groups.names, groups.members.tolist(), strict=True))
     unit = "learner" if groups.is_clustered else "row"
-    return Fairness(groups.names, members, sections, calibrations, items, unit)
+    return Fairness(groups.names, members, sections, calibrations, items, unit, notes)
 
 
 class _Rows:
@@ -103,9 +106,12 @@ class _Rows:
     def grouping(self) -> Grouping:
         """Return the groups of the rows."""
         codes, names = self.ranked("group")
-        learners = self.ranked("learner")[0] if self.has("learner") else None
+        learners, texts = None, np.array([str(name) for name in names])[codes]
+        if self.has("learner"):
+            learners = self.ranked("learner")[0]
+            self.check_one_value("group", codes)
         try:
-            return read_grouping(np.array([str(name) for name in names])[codes], learners, len(codes))
+            return read_grouping(texts, learners, len(codes))
         except AlsimError as error:
             raise AlsimError(f"{self._table.source}, column {self._names['group']!r:.60}: {error}") from None
 
@@ -117,17 +123,30 @@ class _Rows:
 
     def flags(self, role: str) -> Doubles:
         """Return values 0 and 1, (R,)."""
-        values = self._table.numbers(self._names[role])
-        self._check(role, ~np.isin(values, (0, 1)), "must be 0 or 1")
+        values = self._table.numbers_or_booleans(self._names[role])
+        self._check(role, ~np.isin(values, (0, 1)), "must be 0 or 1, or true or false")
         return values
 
     def probabilities(self, role: str) -> Doubles:
         """Return values in [0, 1], (R,)."""
-        values = self._table.numbers(self._names[role])
-        self._check(role, ~((values >= 0) & (values <= 1)), "must be in [0, 1]")
+        values = self._table.numbers_or_booleans(self._names[role])
+        self._check(role, ~((values >= 0) & (values <= 1)), "must be in [0, 1]", f"divide percentages by 100, {CURE}")
         return values
 
-    def _check(self, role: str, wrong: Any, expected: str) -> None:
+    def check_one_value(self, role: str, codes: Longs) -> None:
+        """Raise AlsimError for the first row (R,) whose value differs from that of an earlier row of the learner."""
+        learner, names = self.ranked("learner")
+        first = np.unique(learner, return_index=True)[1][learner]
+        if not (moved := codes != codes[first]).any():
+            return
+        row, name = int(moved.argmax()), self._names[role]
+        pair = (f"{self._table.cell(name, one)!r:.60}" for one in (first[row], row))
+        raise AlsimError(
+            f"{self._table.source}, {self._table.describe_row(row)}: a learner must have one {role}; got "
+            f"{' and '.join(pair)} for learner {str(names[learner[row]])!r:.60}: {CURE}"
+        )
+
+    def _check(self, role: str, wrong: Any, expected: str, cure: str = CURE) -> None:
         """Raise AlsimError for the first row that is wrong."""
         if not wrong.any():
             return
@@ -136,7 +155,7 @@ class _Rows:
         got = "a missing value (NaN)" if value is None or value != value else f"{value!r:.60}"
         column = "" if name == role else f" (column {name!r:.60})"
         raise AlsimError(
-            f"{self._table.source}, {self._table.describe_row(row)}: {role}{column} {expected}; got {got}: {CURE}"
+            f"{self._table.source}, {self._table.describe_row(row)}: {role}{column} {expected}; got {got}: {cure}"
         )
 
     @property
@@ -185,26 +204,28 @@ def _listed(available: Sequence[str]) -> str:
 def _items_of(rows: _Rows, outcome: Doubles, groups: Grouping, confidence: float) -> list[DIF]:
     """Return the tests of items for each focal group, against all others; once for two groups."""
     (learner, names), (item, items) = rows.ranked("learner"), rows.ranked("item")
-    answers = np.full((len(names), len(items)), NOT_ANSWERED, np.int64)
-    answers[learner[::-1], item[::-1]] = outcome[::-1].astype(np.int64)  # the first answer is written last
-    first = np.unique(learner, return_index=True)[1]
-    group = groups.codes[first]
-    matching = None
+    texts = np.array([str(name) for name in items])
+    pair, first = np.unique(learner * len(items) + item, return_index=True)  # the first answer of a learner to an item
+    focal = range(1 if len(groups) == 2 else 0, len(groups))
     if rows.has("matching"):
-        matching = rows.ranked("matching")[0][first]
-    elif (answers < 0).any():
-        row, column = np.argwhere(answers < 0)[0].tolist()
+        stratum = rows.ranked("matching")[0]
+        rows.check_one_value("matching", stratum)
+        codes, right = groups.codes[first], outcome[first].astype(np.int64)
+        return [
+            dif_of_answers(item[first], stratum[first], codes == g, right, texts, confidence, groups.names[g])
+            for g in focal
+        ]
+    if len(pair) < len(names) * len(items):
+        missing = int((np.append(pair, -1) != np.arange(len(pair) + 1)).argmax())
         raise AlsimError(
             f"{rows.source}: without a column for matching, every learner must have answered every item; learner "
-            f"{names[row]} has not answered item {items[column]}: name a column with a score of each learner in a few "
-            "classes, with matching=COLUMN, or leave out the column of items with item="
+            f"{names[missing // len(items)]} has not answered item {items[missing % len(items)]}: name a column with a "
+            "score of each learner in a few classes, with matching=COLUMN, or leave out the column of items with item="
         )
-    texts = [str(name) for name in items]
-    found = []
-    for g in range(1 if len(groups) == 2 else 0, len(groups)):
-        label = np.where(group == g, groups.names[g], "others" if len(groups) > 2 else groups.names[0])
-        found.append(dif(answers, label, focal=groups.names[g], items=texts, matching=matching, confidence=confidence))
-    return found
+    answers = outcome[first].astype(np.int64).reshape(len(names), len(items))
+    group = groups.codes[first[:: len(items)]]
+    tests = (dif(answers, group == g, focal=True, items=texts.tolist(), confidence=confidence) for g in focal)
+    return [replace(one, focal=groups.names[g]) for g, one in zip(focal, tests, strict=True)]
 
 
 __all__ = ["ROLES", "THRESHOLD", "choose_roles", "evaluate_table"]

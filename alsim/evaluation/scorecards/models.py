@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from alsim.models.student.base import StudentModel
 from alsim.models.student.files import KINDS, class_of
 from alsim.models.student.fits import forecasts
 from alsim.models.student.items import Items
+from alsim.policies.exceptions import place_of
 from alsim.responses.log import Responses
 from alsim.types import Doubles, describe
 from alsim.utils.optional import require
@@ -138,9 +140,27 @@ def _of_user(model: Any, name: str) -> Candidate:
             f"a model must be a name, a class of student models, or a function that fits one to a log; got "
             f"{describe(model)}: pass, for example, lambda log: alsim.models.irt.fit(log, '2pl')"
         )
-    if is_student_class(model):
-        return Candidate(name, lambda _, both, __: model(Items.of_log(both)), ALL)
-    return Candidate(name, lambda log, _, __: model(log), ALL)
+
+    def fitted(log: Responses, both: Responses, _: int) -> Any:
+        with naming(name):
+            return model(Items.of_log(both)) if is_student_class(model) else model(log)
+
+    return Candidate(name, fitted, ALL)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Raise AlsimError in place of an exception of a user's model, with the file and line of the user's code."""
+    try:
+        yield
+    except AlsimError:
+        raise
+    except Exception as error:
+        if name in names():
+            raise
+        raise AlsimError(
+            f"the model {name} raised {type(error).__name__}: {error}{place_of(error)}: correct the model"
+        ) from error
 
 
 def is_student_class(model: Any) -> bool:
@@ -150,15 +170,13 @@ def is_student_class(model: Any) -> bool:
 
 def forecasts_of(fitted: Any, log: Responses, name: str) -> Doubles:
     """Return the forecasts (R,) of a fitted model. Raises AlsimError for anything but probabilities."""
-    if hasattr(fitted, "predict"):
-        found = fitted.predict(log)
-    elif isinstance(fitted, StudentModel):
-        found = forecasts(fitted, log)
-    else:
+    if not hasattr(fitted, "predict") and not isinstance(fitted, StudentModel):
         raise InputTypeError(
             f"{name} must be fitted to an object with predict(log), or to a student model; got {describe(fitted)}: "
             "return such an object"
         )
+    with naming(name):
+        found = fitted.predict(log) if hasattr(fitted, "predict") else forecasts(fitted, log)
     try:
         values = np.asarray(found, np.float64)
     except (TypeError, ValueError):

@@ -26,7 +26,7 @@ from alsim.evaluation.scorecards.measures import (
     within_correlation,
 )
 from alsim.evaluation.scorecards.models import Candidate, candidate_of, forecasts_of
-from alsim.evaluation.scorecards.results import Canary, Scorecard, Section
+from alsim.evaluation.scorecards.results import LARGEST_CHANGE, Canary, Scorecard, Section
 from alsim.evaluation.scorecards.truths import abilities_of, mastery_of, parameters_of
 from alsim.evaluation.scorecards.worlds import TrueLog, World, divide, simulate
 from alsim.models.features import earlier_of_skills
@@ -212,8 +212,18 @@ def canary_of(plan: Plan, before: int) -> Canary:
         changed, cut = changed_from(held.log, seed)
         after = forecasts_of(fitted, changed, plan.candidate.name)
         change = max(change, largest_change(held.log, cut, forecast, after))
+        if change > LARGEST_CHANGE:
+            _check_repeated(forecast, forecasts_of(fitted, held.log, plan.candidate.name), plan.candidate.name)
     plan.report("coin flips", before, plan.logs)
     return Canary(mean_over_logs(aucs), change)
+
+
+def _check_repeated(first: Doubles, second: Doubles, name: str) -> None:
+    """Raise AlsimError if two forecasts of one log differ: their change would not be that of a leak."""
+    if (size := float(np.abs(first - second).max())) > LARGEST_CHANGE:
+        raise AlsimError(
+            f"{name} must forecast the same log equally; got differences of up to {size:.2g}: fix the seed of the model"
+        )
 
 
 __all__ = ["scorecard"]

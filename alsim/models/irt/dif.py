@@ -40,8 +40,8 @@ class MantelHaenszel(NamedTuple):
 
     items        names
     odds_ratio   common odds ratio of a correct response, reference to focal group; above 1, the item is easier for the
-                 reference group
-    se_log       standard error of log(odds_ratio)
+                 reference group; infinite if all strata with a difference have it in this direction only
+    se_log       standard error of log(odds_ratio); NaN for an odds ratio of 0 or infinity
     delta        -2.35 log(odds_ratio), on the ETS delta scale; below 0, the item is harder for the focal group
     chi_squared  test statistic with one degree of freedom
     p            p-value of the hypothesis that the item has no DIF
@@ -129,7 +129,7 @@ def mantel_haenszel(
         for i in range(responses.num_items)
     ]
     ratio, se, chi2 = np.array(results).T
-    delta = DELTA * np.log(ratio)
+    delta = delta_of(ratio)
     p = np.array([chi_squared_tail(x, 1) for x in chi2])
     return MantelHaenszel(responses.items, ratio, se, delta, chi2, p, ets_classes(delta, -DELTA * se, chi2))
 
@@ -183,7 +183,8 @@ def common_odds_ratio(tables: Doubles, *, correction: bool) -> tuple[Doubles, Do
     tables      (..., strata, 4) counts A, B, C and D, see `mantel_haenszel`
     correction  whether to apply the continuity correction
 
-    Returns NaN three times if the tables do not determine an odds ratio.
+    Returns NaN three times if no table has both groups and both answers. If all answers that differ between the groups
+    are in one direction, the odds ratio is 0 or infinite, without a standard error.
     """
     total = tables.sum(axis=-1)
     kept = total > 1
@@ -199,15 +200,21 @@ def common_odds_ratio(tables: Doubles, *, correction: bool) -> tuple[Doubles, Do
         log_variance = (x * r).sum(axis=-1) / (2 * sum_r**2) + (y * s).sum(axis=-1) / (2 * sum_s**2)
         log_variance += (x * s + y * r).sum(axis=-1) / (2 * sum_r * sum_s)
         ratio, se = sum_r / sum_s, np.sqrt(log_variance)
-    undefined = (sum_r == 0) | (sum_s == 0) | (variance == 0)
-    ratio, se, chi2 = (np.where(undefined, np.nan, column)[()] for column in (ratio, se, chi2))
-    return ratio, se, chi2
+    ratio, chi2 = (np.where(variance == 0, np.nan, column)[()] for column in (ratio, chi2))
+    return ratio, np.where((sum_r == 0) | (sum_s == 0), np.nan, se)[()], chi2
+
+
+def delta_of(ratio: Doubles) -> Doubles:
+    """Return odds ratios on the ETS delta scale; infinite for 0 and infinity."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(DELTA * np.log(ratio))
 
 
 def ets_classes(delta: Doubles, se: Doubles, chi2: Doubles) -> NDArray[np.str_]:
     """Return the ETS classes (Zieky 1993) from delta, its standard error and chi-squared, each (I,)."""
     size = np.abs(delta)
-    large = (size >= LARGE) & (size - CRITICAL_Z * se > MODERATE)
+    # An infinite delta has no standard error; its test is that of chi-squared.
+    large = np.where(np.isinf(size), chi2 > CRITICAL_CHI_SQUARED, (size >= LARGE) & (size - CRITICAL_Z * se > MODERATE))
     moderate = (size >= MODERATE) & (chi2 > CRITICAL_CHI_SQUARED)
     return np.select([np.isnan(delta), large, moderate], ["", "C", "B"], "A")
 
