@@ -61,9 +61,9 @@ class Options:
 
     def count(self, may: Bools, num_los: int) -> Longs:
         """Return the number of actions that may present each LO, (N, L), from the result of `of_all`."""
-        questions: Longs = may[:, : LEVELS * num_los].reshape(len(may), num_los, LEVELS).sum(axis=2)
-        contents: Longs = may[:, LEVELS * num_los :].reshape(len(may), num_los, KINDS).sum(axis=2)
-        return np.asarray(questions + contents)
+        found: Longs = may[:, : LEVELS * num_los].reshape(len(may), num_los, LEVELS).sum(axis=2)
+        found += may[:, LEVELS * num_los :].reshape(len(may), num_los, KINDS).sum(axis=2)
+        return found
 
     def outcomes(self, allowed: Bools | None, num_los: int) -> tuple[Bools, Bools]:
         """Return whether each LO can be presented the first time, and later, (N, L) each, or (1, L) without a mask."""
