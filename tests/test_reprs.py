@@ -82,6 +82,7 @@ def rollouts():
         *(alsim.make_policy("uniform"), alsim.make_policy("rules"), network, NetworkPolicy(network)),
         EpsilonGreedy(alsim.make_policy("rules"), 0.1),
         *(alsim.make_policy("zpd"), alsim.make_policy("zpdes"), alsim.make_policy("cat"), ZoneRule()),
+        *map(alsim.make_policy, ("leitner", "sm2", "fsrs", "threshold", "random-due")),
         *map(alsim.make_policy, ("oracle", "thompson", "lints", "ucb1", "linucb", "softmax", "igw", "exp3")),
         course_of(rollout.bank, alsim.Config()),
         alsim.Config(),

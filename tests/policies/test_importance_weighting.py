@@ -12,6 +12,7 @@ ACTIONS = 27
 BEHAVIOURS = [
     *("epsilon-greedy:rules:0.2", "mix:rules=0.7,uniform=0.3", "uniform"),
     *("zpd", "zpdes", "cat"),
+    *("leitner", "sm2", "fsrs", "threshold", "random-due"),
     *("thompson", "lints", "ucb1", "linucb", "softmax", "igw", "exp3"),
     *("thompson:0.1:0.05:true", "linucb:1.0:0.05:true", "exp3:0.1:0.05:true"),
     *("epsilon-greedy:thompson:0.1", "mix:cat=0.5,linucb=0.5"),

@@ -61,6 +61,9 @@ def test_the_facts_of_some_policies():
     assert table["weakest"] == table["video-weakest"] == table["mastery-gated"] == ["mastery", False, False]
     assert table["epsilon-greedy"] == table["mix"] == [None, True, None]
     assert table["zpd"] == table["zpdes"] == table["cat"] == ["any", True, True]
+    assert {tuple(table[name]) for name in ("leitner", "sm2", "fsrs", "threshold", "random-due")} == {
+        ("any", True, True)
+    }
     assert table["bkt"] == table["student"] == ["any", False, True]
     assert listed["mastery-gated"]["arguments"] == [
         {"name": "threshold", "type": "float", "required": False, "default": 0.8}

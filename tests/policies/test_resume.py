@@ -9,6 +9,7 @@ import alsim
 from alsim.datasets.manifest import DatasetError
 from alsim.jit.compile import COMPILED
 from alsim.policies import POLICIES, EpsilonGreedy, cat, mastery_gated, oracle, thompson, zpd, zpdes
+from alsim.policies.schedulers import fsrs, leitner
 
 ELO = Path(__file__).with_name("elo-30.npz")
 ARGUMENTS = {
@@ -58,6 +59,8 @@ OTHERS = {
     "cat": [cat.CATPolicy(1), cat.CATPolicy(floor=0.1), cat.CATPolicy(blueprint=(0, 1, 0))],
     "oracle": [oracle.Oracle(2), oracle.Oracle(8, 2)],
     "thompson": [thompson.Thompson(0.2), thompson.Thompson(floor=0.1), thompson.Thompson(within=3)],
+    "leitner": [leitner.Leitner(4), leitner.Leitner(base_days=2.0), leitner.Leitner(first="content")],
+    "fsrs": [fsrs.FSRS(0.8), fsrs.FSRS(difficulty="Hard"), fsrs.FSRS(weights=[*fsrs.fsrs.WEIGHTS[:20], 0.2])],
     "mastery-gated": [mastery_gated.MasteryGated(0.5)],
 }
 

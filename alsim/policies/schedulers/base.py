@@ -35,7 +35,7 @@ class ScheduleState(Protocol):
 
     @property
     def introduced(self) -> Bools:
-        """Whether each LO has been presented, (N, L)."""
+        """True for LOs that have been presented, (N, L)."""
         ...
 
 

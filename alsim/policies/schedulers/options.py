@@ -61,9 +61,10 @@ class Options:
 
     def count(self, may: Bools, num_los: int) -> Longs:
         """Return the number of actions that may present each LO, (N, L), from the result of `of_all`."""
-        questions: Longs = may[:, : LEVELS * num_los].reshape(len(may), num_los, LEVELS).sum(axis=2)
-        contents: Longs = may[:, LEVELS * num_los :].reshape(len(may), num_los, KINDS).sum(axis=2)
-        return np.asarray(questions + contents)
+        found = np.zeros((len(may), num_los), np.int64)
+        found += may[:, : LEVELS * num_los].reshape(len(may), num_los, LEVELS).sum(axis=2)
+        found += may[:, LEVELS * num_los :].reshape(len(may), num_los, KINDS).sum(axis=2)
+        return found
 
     def outcomes(self, allowed: Bools | None, num_los: int) -> tuple[Bools, Bools]:
         """Return whether each LO can be presented the first time, and later, (N, L) each, or (1, L) without a mask."""
@@ -79,8 +80,8 @@ class Options:
 
 def action_at(lo: Longs, place: Longs, num_los: int) -> Longs:
     """Return the action about an LO at a place from 0 to 8: its questions, then its contents. Arguments broadcast."""
-    is_question = place < LEVELS
-    return np.where(is_question, question_action(lo, place), content_action(lo, place - LEVELS, num_los))
+    content = content_action(lo, place - LEVELS, num_los)
+    return np.asarray(np.where(place < LEVELS, question_action(lo, place), content), np.int64)
 
 
 def places_of(actions: Longs, num_los: int) -> tuple[Longs, Longs]:
