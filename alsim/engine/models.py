@@ -84,7 +84,7 @@ class EngineModel:
 
     @property
     def has_clock(self) -> bool:
-        """Whether the model knows time."""
+        """True if the model knows time."""
         return self._timed is not None
 
     def advance(self, students: Students, seconds: Doubles | Sequence[float], active: Bools | None = None) -> None:
