@@ -113,6 +113,8 @@ def student_models():
     skill = next(iter(knowledge.skills.values()))
     group = np.arange(200) % 2
     tracker, ability = models.student.BKTModel(30), models.student.AbilityModel.of_parameters(items)
+    who, days = np.repeat(np.arange(40), 10), np.tile(np.arange(10) ** 2.0, 40)
+    times = models.Responses.from_arrays(who, generator.random(400) < 0.6, skill=["x"] * 400, time=days * 86400)
     network = (0.0, 0.0, np.zeros((3, 8)), np.zeros((2, 8)), 0.0, 0.0, 0.0)
     return [
         *(log, log.report, studied.study, models.score(np.array([0, 1, 1]), np.array([0.1, 0.7, 0.6]))),
@@ -126,6 +128,7 @@ def student_models():
         *(models.pfa.fit(log), models.best_lr.fit(log), models.ScoreErrors(0.1, 0.1, 0.1, 0.1, 3)),
         *(tracker, tracker.items, ability, ability.ability(ability.start(40)), models.student.EloModel(30)),
         alsim.policies.StudentModelPolicy(tracker),
+        *(models.hlr.fit(times), models.student.HLRModel(30), models.student.FSRSModel(30)),
         *(models.student.GlickoModel(30), models.student.PFAModel(30, 0.0), models.student.DKTModel(30, *network)),
         models.student.AlosiModel(30),
         models.Responses.from_arrays(["a", "a"], [1, None], skill=["x", "x"], event=[None, "read"]).study,

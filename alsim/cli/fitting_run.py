@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".xlsx")
 """Suffixes of tables, which a fit must not have."""
+WITH_TIMES = ("hlr",)
+"""Models that read the times of a dataset."""
 
 
 class ModelRequest(NamedTuple):
@@ -74,7 +76,7 @@ def run_fit(request: FitRequest) -> None:
     name, model, inputs = request
     _check_outputs(_outputs(request), inputs.force)
     check_file_options(inputs)
-    responses = read_log(inputs.log, _reading(inputs, inputs.log))
+    responses = read_log(inputs.log, _reading(inputs, inputs.log), times=name in WITH_TIMES)
     _check_log(name, inputs.log, responses)
     held_out = _read_held_out(name, inputs, responses)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
@@ -153,8 +155,11 @@ def check_file_options(inputs: Inputs) -> None:
 # ── reading and fitting ──────────────────────────────────────────────────────────────────────────
 
 
-def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
-    """Read responses from a file or a dataset; print warnings about its columns, skipped rows and duplicates."""
+def read_log(path: Path, reading: Mapping[str, Any], *, times: bool = False) -> Responses:
+    """Read responses from a file or a dataset; print warnings about its columns, skipped rows and duplicates.
+
+    times  True for the times and study events of a dataset
+    """
     from alsim.responses.formats.registry import reads_directory, recognise_directory
     from alsim.responses.log import Responses
     from alsim.responses.reading import read_responses
@@ -163,7 +168,7 @@ def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
     if path.is_dir() and not reads_directory(reading["format"]) and recognise_directory(path) is None:
         from alsim.datasets.store import load_dataset
 
-        responses = Responses.from_dataset(load_dataset(path, verify=True))
+        responses = Responses.from_dataset(load_dataset(path, verify=True), times=times)
     else:
         try:
             with log_to_stderr("alsim.responses"), elapsed_progress(f"reading {path}"):
@@ -225,7 +230,7 @@ def _read_held_out(model: str, inputs: Inputs, responses: Responses) -> HeldOut 
         return None
     if is_same_file(path, inputs.log):
         return HeldOut(path, responses, (), in_sample=True)
-    held_out = read_log(path, _reading(inputs, path))
+    held_out = read_log(path, _reading(inputs, path), times=model in WITH_TIMES)
     found = unknown_names(model, responses, held_out, path)
     in_sample = is_in_sample(responses, held_out)
     # Learners of two datasets have the same names also if the seeds, and so the learners, differ.

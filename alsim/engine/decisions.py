@@ -67,7 +67,7 @@ def decisions(
             mastery = model.mastery(own)
             ready = model.wanted(own, mastery, threshold)
             words = np.zeros((len(rows), 4), np.uint32)
-            found = Situation.without_store(mastery, ready, threshold, progress.rows(rows), words, seed, model)
+            found = Situation.without_store(mastery, threshold, progress.rows(rows), words, seed, model, ready=ready)
             yield now[rows], found._replace(now=steps.time[now[rows]].tolist())
         _show(progress, np.flatnonzero(is_shown), steps.items(now[is_shown]))
         is_placed = np.array([step in steps.placed for step in now.tolist()], np.bool_)

@@ -79,9 +79,13 @@ class EngineModel:
         self.digest = int(_digest(self.model, catalogue)[:16], 16)
         """Digest of model and catalogue, in [0, 2**64)."""
         self.retention, self.due_first = retention, due_first
-        self.has_clock = isinstance(self.model, TimedStudentModel)
-        """Whether the model knows time."""
+        self._timed = self.model if isinstance(self.model, TimedStudentModel) else None
         self._is_taught = np.isin(np.arange(len(catalogue.skills)), catalogue.taught.skill)
+
+    @property
+    def has_clock(self) -> bool:
+        """True if the model knows time."""
+        return self._timed is not None
 
     def advance(self, students: Students, seconds: Doubles | Sequence[float], active: Bools | None = None) -> None:
         """Set the clocks of students, in place, if the model knows time.
@@ -89,8 +93,8 @@ class EngineModel:
         seconds  time of each student, seconds since 1970, (n,)
         active   (n,) True for the students whose clock is set; None for all
         """
-        if isinstance(self.model, TimedStudentModel):
-            self.model.advance(students, np.asarray(seconds, np.float64) / SECONDS_PER_HOUR, active)
+        if self._timed is not None:
+            self._timed.advance(students, np.asarray(seconds, np.float64) / SECONDS_PER_HOUR, active)
 
     def due(self, students: Students, mastery: Doubles) -> Bools:
         """Return the skills that are due: practised, and recall is below the desired retention at the clock, (n, K).

@@ -143,7 +143,7 @@ class EnginePolicy:
             trials=[[]] * n,
             classes=[""] * n,
         )
-        return Situation.without_store(mastery, ready, self.threshold, progress, words, self.seed, self.model)
+        return Situation.without_store(mastery, self.threshold, progress, words, self.seed, self.model, ready=ready)
 
     def _odds(self, situation: Situation) -> Doubles:
         """Return the probability of each action in each lane, (N, A)."""

@@ -35,7 +35,7 @@ HOMES = {
     "dkt": "alsim.models.dkt:DKTFit",
     "pfa": "alsim.models.pfa:PFAFit",
     "best-lr": "alsim.models.best_lr:BestLRFit",
-    "hlr": "alsim.models.hlr.result:HLRFit",
+    "hlr": "alsim.models.hlr:HLRFit",
     "skill-mean": "alsim.models.skill_mean:SkillMeanFit",
 }
 """Module and class of the fit of each model."""

@@ -241,15 +241,17 @@ class Responses:
         return cls(**fields._asdict())
 
     @classmethod
-    def from_dataset(cls, dataset: Simulated) -> Responses:
+    def from_dataset(cls, dataset: Simulated, *, times: bool = False) -> Responses:
         """Build a log from the answered questions of a dataset of simulated learners.
 
         dataset  the result of `alsim.load_dataset` or `alsim.generate_dataset`
+        times    True for a log with times, in seconds since the start of the episode, at which questions were shown,
+                 and with contents as study events, for models that know time
 
         Skills are the learning outcomes, items the questions. A student is a learner in one episode, named
         "learner/episode", because mastery and ability are reset at the start of each episode (clause S1.6).
         """
-        return cls(**build_from_dataset(dataset)._asdict())
+        return cls(**build_from_dataset(dataset, times=times)._asdict())
 
     def subset(self, students: ArrayLike) -> Responses:
         """Return the log of some students, in the order of `students`; items and skills keep their codes.

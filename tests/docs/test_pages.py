@@ -183,6 +183,8 @@ def test_the_api_page_has_every_name_of_the_student_models() -> None:
     for package in (models.bkt, models.cat, models.dkt, models.irt, models.student):
         public |= {f"{package.__name__}.{name}" for name in package.__all__}
     public |= {home.replace(":", ".") for home in HOMES.values()}
+    public |= {f"alsim.models.hlr.{name}" for name in ("half_life", "recall")}
+    public |= {f"alsim.models.fsrs.{name}" for name in ("review", "retrievability", "interval")}
     public |= {f"{home.partition(':')[0]}.fit" for home in HOMES.values()}
     what_types_need = {"alsim.models.cat.Responder", "alsim.models.cat.Select", "alsim.models.irt.Method"}
     what_types_need |= {"alsim.models.student.Students", "alsim.models.student.as_items"}

@@ -67,7 +67,7 @@ def test_a_practised_skill_is_due_from_when_recall_falls_below_the_retention(mod
         days = -np.log2(retention) * stability if model == "hlr" else float(fsrs.interval(stability, retention))
         for factor, due in ((0, []), (0.999, []), (1.001, ["fractions"]), (50, ["fractions"])):
             assert one.due_skills("ada", time=T0 + 24 * HOUR * days * factor) == due
-        assert one.due_skills("nobody") == []
+        assert one.due_skills("ben") == []
 
 
 def test_recall_without_a_time_is_that_of_now():

@@ -53,20 +53,23 @@ class Situation(NamedTuple):
     def without_store(
         cls,
         mastery: Doubles,
-        ready: Bools,
         threshold: float,
         progress: Progress,
         words: Words,
         seed: int,
         model: EngineModel,
         time: float = 0.0,
+        ready: Bools | None = None,
     ) -> Situation:
-        """Return the situation of n students at one time, without names and log, and with counters of 0."""
+        """Return the situation of n students at one time, without names and log, and with counters of 0.
+
+        ready  (n, K) skills for which items are recommended; None for those that a student is ready for by mastery
+        """
         n = len(mastery)
         return cls(
             students=[""] * n,
             mastery=mastery,
-            ready=ready,
+            ready=model.graph.ready(mastery, threshold) if ready is None else ready,
             threshold=threshold,
             progress=progress,
             now=[time] * n,

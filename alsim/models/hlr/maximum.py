@@ -48,7 +48,7 @@ class Information(NamedTuple):
 
     @property
     def is_positive(self) -> bool:
-        """Whether the matrix is positive definite by a margin."""
+        """True if the matrix is positive definite, by a margin."""
         if not (self.own > 0).all():
             return False
         values = np.linalg.eigvalsh(self.reduced)
