@@ -416,7 +416,7 @@ class Config(Section):
 
     @property
     def reads_parents(self) -> bool:
-        """Whether the rules of some learners read the mastery of prerequisites."""
+        """True if the rules of some learners read the mastery of prerequisites."""
 
         def values(parameter: str) -> list[Any]:
             rows = () if self.population is None else self.overrides("dynamics")
