@@ -402,7 +402,7 @@ class Scratch(NamedTuple):
     ability_start: Any = ()  # AbilityStart of (B,), by learner
     unready: Any = ()  # (B,) float32: see Item.unready
     further: Any = ()  # four of (B,) float32: see Draws.further
-    recall: Any = ()  # (L,) float32, recall of each LO of one learner after a delay
+    observed: Any = ()  # (L,) float32, what is observed of each LO of one learner
 
 
 class Beginning(NamedTuple):

@@ -71,9 +71,17 @@ def retrievability(p: Fsrs, stability: f32, days: f32) -> f32:
 
 
 @rule
+def by_grade(grade: f32, again: f32, hard: f32, good: f32, easy: f32) -> f32:
+    """Return the value of a grade. Values that depend on parameters only are computed once for many learners."""
+    low, high = again if grade == AGAIN else hard, good if grade == GOOD else easy
+    return low if grade < GOOD else high
+
+
+@rule
 def first_difficulty(p: Fsrs, grade: f32) -> f32:
     """Return the difficulty after a first review, before it is held in [1, 10]."""
-    return p.w4 - exp(p.w5 * (grade - ONE)) + ONE
+    decrease = by_grade(grade, exp(f32(p.w5 * ZERO)), exp(f32(p.w5)), exp(f32(p.w5 * HARD)), exp(f32(p.w5 * GOOD)))
+    return p.w4 - decrease + ONE
 
 
 @rule
@@ -90,16 +98,9 @@ def next_difficulty(p: Fsrs, difficulty: f32, grade: f32) -> f32:
 
 
 @rule
-def first_stability(p: Fsrs, grade: f32) -> f32:
-    """Return the stability after a first review, days."""
-    low, high = p.w0 if grade == AGAIN else p.w1, p.w2 if grade == GOOD else p.w3
-    return f32(low if grade < GOOD else high)
-
-
-@rule
 def recalled_stability(p: Fsrs, stability: f32, difficulty: f32, recall: f32, grade: f32) -> f32:
     """Return the stability after a review with recall, days."""
-    weight = (p.w15 if grade == HARD else ONE) * (p.w16 if grade == EASY else ONE)
+    weight = by_grade(grade, ONE, f32(p.w15), ONE, f32(p.w16))
     growth = exp(p.w8 - p.w9 * log(stability)) * (HARDEST + ONE - difficulty)
     return stability * (ONE + growth * (exp(f32(p.w10 * (ONE - recall))) - ONE) * weight)
 
@@ -113,33 +114,48 @@ def lapsed_stability(p: Fsrs, stability: f32, difficulty: f32, recall: f32) -> f
 
 
 @rule
+def same_day_change(p: Fsrs, grade: f32) -> f32:
+    """Return the factor of stability by the grade of a review less than a day after the last one."""
+    return exp(p.w17 * (grade - GOOD + p.w18))
+
+
+@rule
 def same_day_stability(p: Fsrs, stability: f32, grade: f32) -> f32:
     """Return the stability after a review less than a day after the last one, days."""
-    factor = exp(p.w17 * (grade - GOOD + p.w18) - p.w19 * log(stability))
+    change = by_grade(
+        grade, same_day_change(p, AGAIN), same_day_change(p, HARD), same_day_change(p, GOOD), same_day_change(p, EASY)
+    )
+    factor = change * exp(-p.w19 * log(stability))
     return stability * (max(ONE, factor) if grade >= HARD else factor)
 
 
 @rule
-def next_stability(p: Fsrs, stability: f32, difficulty: f32, days: f32, grade: f32) -> f32:
-    """Return the stability after a later review, days; `difficulty` is that before it."""
-    recall = retrievability(p, stability, days)
+def next_stability(p: Fsrs, stability: f32, difficulty: f32, recall: f32, is_same_day: Any, grade: f32) -> f32:
+    """Return the stability after a later review, days; `difficulty` and `recall` are those before it."""
     lapsed = lapsed_stability(p, stability, difficulty, recall)
     later = lapsed if grade == AGAIN else recalled_stability(p, stability, difficulty, recall, grade)
-    return max(LEAST_STABILITY, same_day_stability(p, stability, grade) if days < ONE else later)
+    return max(LEAST_STABILITY, same_day_stability(p, stability, grade) if is_same_day else later)
 
 
 @rule
-def reviewed(p: Fsrs, state: Memory, hours: f32, grade: f32, weight: f32, rate: f32) -> Memory:
+def days_since(state: Memory, hours: f32) -> f32:
+    """Return the days since the last review."""
+    return max(ZERO, hours - state.reviewed) / HOURS_PER_DAY
+
+
+@rule
+def reviewed(p: Fsrs, state: Memory, recall: f32, hours: f32, grade: f32, weight: f32, rate: f32) -> Memory:
     """Return the state after a review at `hours`.
 
+    recall  its probability before the review
     weight  factor of the change of stability
     rate    factor of its increase
     """
     is_first = state.stability == ZERO
     before, difficulty = ONE if is_first else state.stability, ONE if is_first else state.difficulty
-    days = max(ZERO, hours - state.reviewed) / HOURS_PER_DAY
-    target = first_stability(p, grade) if is_first else next_stability(p, before, difficulty, days, grade)
-    change = weight * (target - state.stability)
+    first = by_grade(grade, f32(p.w0), f32(p.w1), f32(p.w2), f32(p.w3))
+    later = next_stability(p, before, difficulty, recall, days_since(state, hours) < ONE, grade)
+    change = weight * ((first if is_first else later) - state.stability)
     return Memory(
         stability=max(LEAST_STABILITY, state.stability + change * (rate if change > ZERO else ONE)),
         difficulty=bounded(first_difficulty(p, grade)) if is_first else next_difficulty(p, difficulty, grade),
@@ -154,8 +170,7 @@ def reviewed(p: Fsrs, state: Memory, hours: f32, grade: f32, weight: f32, rate: 
 def observe(p: Fsrs, mastery: f32, state: Memory, hours: f32) -> f32:
     """Return the probability of recall; before the first review, the starting mastery."""
     is_reviewed = state.stability > ZERO
-    days = max(ZERO, hours - state.reviewed) / HOURS_PER_DAY
-    recall = retrievability(p, state.stability if is_reviewed else ONE, days)
+    recall = retrievability(p, state.stability if is_reviewed else ONE, days_since(state, hours))
     return recall if is_reviewed else mastery
 
 
@@ -175,8 +190,10 @@ def grade_of(correct: Any, noise: f32) -> f32:
 @rule
 def answer(p: Fsrs, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after a question, and the outcome. Recall at the time of a review is 1."""
-    correct = draws.answer < chance(p, learner, item)
-    memory = reviewed(p, learner.lo_state, item.hours, grade_of(correct, draws.noise), ONE, rate_of(p, item))
+    recall = observe(p, learner.mastery, learner.lo_state, item.hours)
+    correct = draws.answer < chance_of(p, recall, learner, item)
+    grade = grade_of(correct, draws.noise)
+    memory = reviewed(p, learner.lo_state, recall, item.hours, grade, ONE, rate_of(p, item))
     after = answered(p, learner, item, draws, correct, ONE, ONE, learner.learner_state)
     return with_memory(after, memory), Outcome(correct=correct, gain=ONE - learner.mastery)
 
@@ -184,7 +201,8 @@ def answer(p: Fsrs, learner: Learner, item: Item, draws: Draws) -> tuple[Learner
 @rule
 def study(p: Fsrs, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after a content, and the outcome: a review graded 3, by the effectiveness of the content."""
-    memory = reviewed(p, learner.lo_state, item.hours, GOOD, lesson_weight(item), rate_of(p, item))
+    recall = observe(p, learner.mastery, learner.lo_state, item.hours)
+    memory = reviewed(p, learner.lo_state, recall, item.hours, GOOD, lesson_weight(item), rate_of(p, item))
     after = after_content(learner, item, ONE, learner.learner_state)
     return with_memory(after, memory), Outcome(correct=False, gain=ONE - learner.mastery)
 

@@ -11,8 +11,11 @@ from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
 from alsim.jit.structs import if_present, load_row, present_or
 from alsim.mdp.termination import NONE, ending
-from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, REWARD, SECONDS
-from alsim.types import HOURS_PER_SECOND, I1, Delay, Doubles, Floats, Longs, Sessions, f32, f64, i32, u32, u64
+from alsim.simulator.layout import AFTER, BREAK, MASTERY, OUTCOME, REWARD, SECONDS
+from alsim.types import HOURS_PER_SECOND, I0, I1, Delay, Doubles, Floats, Longs, Sessions, f32, f64, i32, u32, u64
+
+STRIPE = 16
+"""LOs that are observed together: two vectors of AVX2, or one of AVX-512."""
 
 
 @phase
@@ -66,11 +69,16 @@ def goes_on(w: Any, k: u64, i: int) -> bool:
 
 @phase
 def take_breaks(w: Any, first: int, count: int) -> None:
-    """Add a break to the clock of each lane whose session ends with this interaction, unless the episode ends, too."""
-    lanes, sessions = w.learners, w.sessions
+    """Add a break to the clock of each lane whose session ends with this interaction, unless the episode ends, too.
+
+    The block's row BREAK then tells which lanes have had one.
+    """
+    lanes, sessions, ints = w.learners, w.sessions, w.scratch.ints
     for i in range(count):
         k = u64(first + i)
-        if ends_session(sessions, lanes.step[k]) and goes_on(w, k, i):
+        breaks = ends_session(sessions, lanes.step[k]) and goes_on(w, k, i)
+        ints[u64(BREAK + i)] = i32(breaks)
+        if breaks:
             lanes.hours[k] += sessions.hours
 
 
@@ -84,28 +92,47 @@ def observe_after_each(w: Any, first: int, count: int) -> None:
 
 @phase
 def observe_after_breaks(w: Any, first: int, count: int) -> None:
-    """Observe all LOs of each lane whose session ends with this interaction."""
+    """Observe all LOs of each lane that has had a break."""
     wide_vectors()
     for i in range(count):
-        k = u64(first + i)
-        if ends_session(w.observed_after_breaks, w.learners.step[k]) and goes_on(w, k, i):
-            _observe_lane(w, k, i)
+        if w.scratch.ints[u64(BREAK + i)] != I0:
+            _observe_lane(w, u64(first + i), i)
+
+
+@rule
+def _observe_each(w: Any, k: u64, hours: f32) -> f64:
+    """Write what is observed of the LOs of lane k, `hours` after its episode began, to a scratch row; return the sum.
+
+    Whole stripes of a constant length are vectorised without a scalar remainder. The last one overlaps the one before.
+    """
+    lanes, num_los, observed = w.learners, w.scale.num_los, w.scratch.observed
+    p = load_row(present_or(lanes.parameters, w.parameters), k)
+    row, cell = k * u64(num_los + 2), k * u64(num_los)
+    if num_los >= STRIPE:
+        for begin in range(0, num_los, STRIPE):
+            first = u64(min(begin, num_los - STRIPE))
+            for j in range(STRIPE):
+                lo = first + u64(j)
+                observed[lo] = observe(p, lanes.rows[row + lo], load_row(lanes.lo_state, cell + lo), hours)
+    else:
+        for j in range(num_los):
+            lo = u64(j)
+            observed[lo] = observe(p, lanes.rows[row + lo], load_row(lanes.lo_state, cell + lo), hours)
+    total = f64(0)
+    for j in range(num_los):
+        total += f64(observed[u64(j)])
+    return total
 
 
 @rule
 def _observe_lane(w: Any, k: u64, i: int) -> None:
     """Replace the mastery of all LOs of lane k, in row i of the block, by what is observed now."""
-    lanes, num_los, floats = w.learners, w.scale.num_los, w.scratch.floats
-    p = load_row(present_or(lanes.parameters, w.parameters), k)
-    row, cell, hours = k * u64(num_los + 2), k * u64(num_los), f32(lanes.hours[k])
+    lanes, num_los, floats, observed = w.learners, w.scale.num_los, w.scratch.floats, w.scratch.observed
+    lanes.mastery_sum[k] = _observe_each(w, k, f32(lanes.hours[k]))
+    row = k * u64(num_los + 2)
     for j in range(num_los):
-        lo = u64(j)
-        lanes.rows[row + lo] = observe(p, lanes.rows[row + lo], load_row(lanes.lo_state, cell + lo), hours)
-    total = f64(0)
-    for j in range(num_los):
-        total += f64(lanes.rows[row + u64(j)])
-    lanes.mastery_sum[k] = total
-    mastery = lanes.rows[row + u64(w.scratch.ints[u64(OUTCOME + i)])]
+        lanes.rows[row + u64(j)] = observed[u64(j)]
+    mastery = observed[u64(w.scratch.ints[u64(OUTCOME + i)])]
     floats[u64(MASTERY + i)] = floats[u64(AFTER + i)] = mastery  # the sum has this change already
 
 
@@ -115,16 +142,11 @@ def _recall_later(delay: Delay, w: Any, listed: Longs, count: int, places: Longs
 
     places  index in `out` of each lane
     """
-    lanes, num_los = w.learners, w.scale.num_los
-    parameters = present_or(lanes.parameters, w.parameters)
+    wide_vectors()
     for j in range(count):
         k = u64(listed[u64(j)])
-        p, hours = load_row(parameters, k), f32(lanes.hours[k] + delay.hours)
-        row, cell, total = k * u64(num_los + 2), k * u64(num_los), f64(0)
-        for lo in range(num_los):
-            at = u64(lo)
-            total += f64(observe(p, lanes.rows[row + at], load_row(lanes.lo_state, cell + at), hours))
-        out[u64(places[k])] = total / f64(num_los)
+        total = _observe_each(w, k, f32(w.learners.hours[k] + delay.hours))
+        out[u64(places[k])] = total / f64(w.scale.num_los)
 
 
 recall_later = if_present(_recall_later)
@@ -133,16 +155,7 @@ recall_later = if_present(_recall_later)
 @rule
 def _recall_sum(w: Any, k: u64) -> f64:
     """Return the sum over the LOs of lane k of what is observed after the delay of the reward."""
-    lanes, num_los, later = w.learners, w.scale.num_los, w.scratch.recall
-    p = load_row(present_or(lanes.parameters, w.parameters), k)
-    row, cell, hours = k * u64(num_los + 2), k * u64(num_los), f32(lanes.hours[k] + w.recall.hours)
-    for j in range(num_los):
-        lo = u64(j)
-        later[lo] = observe(p, lanes.rows[row + lo], load_row(lanes.lo_state, cell + lo), hours)
-    total = f64(0)
-    for j in range(num_los):
-        total += f64(later[u64(j)])
-    return total
+    return _observe_each(w, k, f32(w.learners.hours[k] + w.recall.hours))
 
 
 @phase

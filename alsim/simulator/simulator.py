@@ -129,7 +129,7 @@ class Simulator:
     def _new_scratch(self) -> Scratch:
         """Return scratch arrays of another thread."""
         w = self._world
-        return new_scratch(of_parameters(type(w.parameters)), w.rows, w.graph, w.recall, self.bank.num_los)
+        return new_scratch(of_parameters(type(w.parameters)), w.rows, w.graph, self.bank.num_los)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything except the parts that belong to this process; they are made again on first use."""

@@ -88,12 +88,11 @@ def new_interaction(lanes: int) -> Interaction:
     return Interaction(**{name: aligned_zeros(lanes, field.dtype) for name, field in INTERACTION_FIELDS.items()})
 
 
-def new_scratch(dynamics: Dynamics, rows: Any, graph: Any, recall: Any, num_los: int) -> Scratch:
+def new_scratch(dynamics: Dynamics, rows: Any, graph: Any, num_los: int) -> Scratch:
     """Return the scratch arrays of one block.
 
-    rows    Rows of the population, or ABSENT
-    graph   Graph of the prerequisites that the rules read, or ABSENT
-    recall  RecallReward, or ABSENT
+    rows   Rows of the population, or ABSENT
+    graph  Graph of the prerequisites that the rules read, or ABSENT
     """
     several = not is_absent(rows)
     words, floats, ints, listed = scratch_sizes()
@@ -107,7 +106,7 @@ def new_scratch(dynamics: Dynamics, rows: Any, graph: Any, recall: Any, num_los:
         ability_start=collective(AbilityStart, *(aligned_zeros(BLOCK, f32) for _ in range(2))) if several else ABSENT,
         unready=ABSENT if is_absent(graph) else aligned_zeros(BLOCK, f32),
         further=tuple(aligned_zeros(BLOCK, f32) for _ in range(4)) if dynamics.further_draws else ABSENT,
-        recall=ABSENT if is_absent(recall) else aligned_zeros(num_los, f32),
+        observed=ABSENT if dynamics.observe is None else aligned_zeros(num_los, f32),
     )
 
 
@@ -244,7 +243,7 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
             recall=not is_absent(recall),
         ),
         interaction=new_interaction(lanes if record else 0),
-        scratch=new_scratch(dynamics, rows, graph, recall, bank.num_los),
+        scratch=new_scratch(dynamics, rows, graph, bank.num_los),
         rows=rows,
         classes=classes_of(config),
         beginning=beginning_of(dynamics),

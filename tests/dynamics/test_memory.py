@@ -34,7 +34,8 @@ def weights(*values: float, **others: float) -> Any:
 def reviewed(p: Any, state: Any, days: float, grade: int) -> Any:
     """Return the state after a review `days` after the last one, by the rule in the interpreter."""
     hours = f32(state.reviewed + f32(24 * days))
-    return interpreted(fsrs.reviewed)(p, state, hours, f32(grade), ONE, ONE)
+    recalled = interpreted(fsrs.observe)(p, f32(0.3), state, hours)
+    return interpreted(fsrs.reviewed)(p, state, recalled, hours, f32(grade), ONE, ONE)
 
 
 def recall(p: Any, state: Any, days: float) -> float:
