@@ -21,8 +21,13 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images"
 LEARNERS, STEPS = 2_000, 140
 ORANGE = "#b5532a"
 COLOURS = {"videos": ORANGE, "rules": BLUE}
-SETTINGS: dict[str, dict[str, Any]] = {"prerequisites": {"curriculum": [[k, k + 1] for k in range(29)]}}
-"""Settings that a dynamics needs, in addition to its name: here, each outcome is the prerequisite of the next one."""
+DAYS = {"sessions": {"interactions": 20, "break_hours": 24}, "termination": {"mastery_threshold": 1.0}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "prerequisites": {"curriculum": [[k, k + 1] for k in range(29)]},
+    "half-life": DAYS,
+    "fsrs": DAYS,
+}
+"""Settings in addition to the name of a dynamics: each outcome is the prerequisite of the next one; breaks."""
 
 
 class Videos:
@@ -63,7 +68,7 @@ def draw(dynamics: str, curves: dict[str, Doubles], standard: dict[str, Doubles]
         axes.plot(curves[policy], color=colour, linewidth=2, label=policy)
         if dynamics != "standard":
             axes.plot(standard[policy], color=colour, linewidth=1.2, linestyle="--", label=f"{policy}, standard")
-    axes.set(xlabel="interactions", xlim=(0, STEPS), ylim=(0.2, 0.9))
+    axes.set(xlabel="interactions", xlim=(0, STEPS), ylim=(0.2, 1.0 if dynamics in ("half-life", "fsrs") else 0.9))
     finish(axes, f"mean mastery under {dynamics}")
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     return figure

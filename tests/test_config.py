@@ -78,7 +78,7 @@ ELSEWHERE = {
         "gain_noise": 0.02,
         "response_time_min": 5.0,
     },
-    "reward_weights": {"engagement": 0.5},
+    "reward_weights": {"engagement": 0.5, "recall": 0.0},
     "metrics": {"blueprint": (0.2, 0.6, 0.2)},
     "retention": {"delay_hours": 24.0},
     "bank": {"seed": 0},

@@ -451,7 +451,7 @@ def test_s6_3_weights_are_configuration() -> None:
 
 
 def test_s6_3_the_preset_learning_rewards_only_mastery_gained() -> None:
-    assert set(REWARD_PRESETS) == {"specified", "learning"}
+    assert set(REWARD_PRESETS) == {"specified", "learning", "recall"}
     assert REWARD_PRESETS["specified"] == Config().reward_weights
     lanes = Lanes(90, Config.read({"reward_weights": "learning"}), seed=13)
     start, rewards = lanes.learners.mastery_sum.copy(), np.zeros(90)

@@ -109,7 +109,7 @@ def oracle_of(config: Config, bank: Bank, observation: str = "mastery") -> Oracl
         blueprint=config.metrics.blueprint,
         observation=observation,
         **config.dynamics._asdict(),
-        **weights.model_dump(),
+        **weights.model_dump(exclude={"recall"}),
         **termination.model_dump(),
         **start.model_dump(),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from alsim.dynamics.parameters import NotNegative, Unit, extends
+from alsim.dynamics.parameters import NotNegative, extends
 from alsim.dynamics.standard import Standard
 from alsim.jit.compile import rule
 from alsim.jit.structs import present_or
@@ -21,7 +21,7 @@ class Remembering(NamedTuple):
     """Parameters of the dynamics with memory: those of the standard but for mastery, and these."""
 
     ability_weight: NotNegative = 0.0  # w: effect of a (theta - b) on the log-odds of a correct answer
-    strength: Annotated[NotNegative, Unit("per missing mastery of a parent")] = 0.0  # kappa, as in `prerequisites`
+    strength: NotNegative = 0.0  # kappa: per missing mastery of a parent, as in `prerequisites`
 
 
 @rule
