@@ -19,8 +19,10 @@ from alsim.cli.output import (
 from alsim.evaluation.experiments.abtest import AbTest, Comparison
 from alsim.evaluation.experiments.rehearsal_report import MISMATCH, Rehearsal
 
-WIDTH = 30
-"""Columns to which names of metrics are shortened."""
+WIDTH, ARM = 30, 16
+"""Columns to which names of metrics, and those of arms, are shortened."""
+MOST_SAVED = 100
+"""Largest factor of saved students that is printed: a covariate that predicts even more may be the metric itself."""
 MOST_DECIMALS = 6
 LABELS = 21
 """Columns of the labels of facts."""
@@ -53,7 +55,7 @@ def print_abtest(found: AbTest) -> str:
         rows = [
             (
                 shortened(rail.metric, WIDTH),
-                rail.arm,
+                shortened(rail.arm, ARM),
                 f"{rail.tolerated:+g}",
                 _number(rail.change, rail.limits),
                 _limits(rail.limits),
@@ -95,8 +97,17 @@ def _facts(found: AbTest) -> list[tuple[str, str]]:
         ("students", f"{sum(sizes):,}: {arms}"),
         ("independent unit", unit),
         ("test", kind),
-        ("sizes of the arms", f"p = {_p(found.srm_p)} for the expected shares"),
+        ("sizes of the arms", _sizes(found)),
     ]
+
+
+def _sizes(found: AbTest) -> str:
+    """Return the result of the test of the sizes of the arms."""
+    sign = "" if found.srm_p < 0.001 else "= "
+    counts = found.data.unit_sizes.tolist()
+    classes = ", ".join(f"{name} {size:,}" for name, size in zip(found.data.names, counts, strict=True))
+    of = f" of classes: {classes}" if found.data.are_classes_assigned else ""
+    return f"p {sign}{_p(found.srm_p)} for the expected shares{of}"
 
 
 def _row(one: Comparison, several: bool) -> tuple[str, ...]:
@@ -104,7 +115,7 @@ def _row(one: Comparison, several: bool) -> tuple[str, ...]:
     lift = "-" if one.lift is None or one.lift.control_near_zero else f"{100 * one.lift.lift:+.1f} %"
     return (
         shortened(one.metric, WIDTH),
-        *((one.arm,) if several else ()),
+        *((shortened(one.arm, ARM),) if several else ()),
         _number(one.difference.control.mean, one.difference.ci),
         _number(one.difference.difference, one.difference.ci),
         _limits(one.limits),
@@ -120,7 +131,9 @@ def _legend(found: AbTest) -> str:
     text += f" adj. p: Holm's correction for {counted(len(found.comparisons), 'test')}."
     reductions = [one.variance_reduction for one in found.comparisons if one.variance_reduction is not None]
     if reductions:
-        text += f" With the covariate, the students count as up to {max(reductions):.2g} times as many."
+        most = max(reductions)
+        times = f"up to {most:.2g}" if most < MOST_SAVED else f"over {MOST_SAVED}"
+        text += f" With the covariate, the students count as {times} times as many."
     return text
 
 
@@ -247,7 +260,7 @@ def rehearsal_verdict(found: Rehearsal) -> str:
     text = f"The plan finds the effect in {100 * power.mean:.0f} % of the rehearsals"
     text += f", {'as' if enough else 'and not in'} {'planned' if enough else f'{100 * plan.power:g} % as planned'}"
     nominal = 1 - plan.confidence
-    level = "within" if alarms.ci[0] <= nominal else "above"
+    level = "within" if alarms.mean <= nominal else "above" if alarms.ci[0] > nominal else "not significantly above"
     return f"{text}; its false alarms, {100 * alarms.mean:.1f} %, are {level} the level of {100 * nominal:g} %."
 
 

@@ -57,7 +57,10 @@ def split_metric(text: str) -> StudentMetric:
     """Return the metric of a name, or of two names joined by "/". Raises AlsimError for other texts."""
     parts = [part.strip() for part in text.split("/")]
     if len(parts) > 2 or not all(parts):
-        raise AlsimError(f"a metric is a name, or a ratio such as learning/interactions; got {text!r:.100}")
+        raise AlsimError(
+            f"a metric is a name, or a ratio such as learning/interactions; got {text!r:.100}: name one, or two "
+            "joined by /"
+        )
     return StudentMetric(*parts)
 
 
