@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from alsim.cli.output import WIDTH as COLUMNS
@@ -75,17 +76,27 @@ def print_abtest(found: AbTest) -> str:
 
 
 def _print_within(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
-    """Print a table; its columns are one space apart if it would else be too wide."""
+    """Print a table; if it would else be too wide, columns are one space apart, and those of texts become one."""
     lines = table_lines(headings, rows, texts=texts)
-    if max(map(len, lines)) > COLUMNS:
+    if _width(lines) > COLUMNS:
         lines = table_lines(headings, rows, texts=texts, gap=" ", wrapped=headings[0])
+    if _width(lines) > COLUMNS and headings[1] in texts:
+        headings, *rows = [[", ".join(row[:2]), *row[2:]] for row in (headings, *rows)]
+        lines = table_lines(headings, rows, gap=" ", wrapped=headings[0])
     print("\n".join(lines))
+
+
+def _width(lines: Sequence[str]) -> int:
+    """Return the number of columns of the widest line."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, lines))
 
 
 def _facts(found: AbTest) -> list[tuple[str, str]]:
     """Return labels and texts about the data."""
     data, sizes = found.data, found.data.sizes.tolist()
-    arms = ", ".join(f"{name} {size:,}" for name, size in zip(data.names, sizes, strict=True))
+    arms = _counts(found, sizes)
     unit = "student" if data.clusters is None else "class"
     kind = (
         "confidence sequence, valid at every look"
@@ -94,19 +105,29 @@ def _facts(found: AbTest) -> list[tuple[str, str]]:
     )
     return [
         ("data", shortened(data.source, COLUMNS - LABELS)),
-        ("students", f"{sum(sizes):,}: {arms}"),
+        *_lines("students", f"{sum(sizes):,}: {arms}"),
         ("independent unit", unit),
         ("test", kind),
-        ("sizes of the arms", _sizes(found)),
+        *_lines("sizes of the arms", _sizes(found)),
     ]
+
+
+def _lines(label: str, text: str) -> list[tuple[str, str]]:
+    """Return a label and its text as facts of one line each."""
+    lines = textwrap.wrap(text, COLUMNS - LABELS, break_on_hyphens=False)
+    return [(label if number == 0 else "", line) for number, line in enumerate(lines)]
+
+
+def _counts(found: AbTest, counts: Sequence[int]) -> str:
+    """Return the numbers of students or classes of the arms as text."""
+    return ", ".join(f"{shortened(arm, ARM)} {size:,}" for arm, size in zip(found.data.names, counts, strict=True))
 
 
 def _sizes(found: AbTest) -> str:
     """Return the result of the test of the sizes of the arms."""
     sign = "" if found.srm_p < 0.001 else "= "
-    counts = found.data.unit_sizes.tolist()
-    classes = ", ".join(f"{name} {size:,}" for name, size in zip(found.data.names, counts, strict=True))
-    of = f" of classes: {classes}" if found.data.are_classes_assigned else ""
+    is_class = found.data.are_classes_assigned
+    of = f" of classes: {_counts(found, found.data.unit_sizes.tolist())}" if is_class else ""
     return f"p {sign}{_p(found.srm_p)} for the expected shares{of}"
 
 
@@ -200,7 +221,7 @@ def _plan_facts(found: Rehearsal) -> list[tuple[str, str]]:
     places = max(2, decimals(effect.se) if effect.se else 3)
     return [
         ("experiment", f"{plan.name}, {plan.students:,} students, assigned by {plan.unit}"),
-        ("arms", arms),
+        *_lines("arms", arms),
         ("rehearsals", f"{plan.repetitions:,} with other simulated students, {plan.dynamics} dynamics"),
         ("metric", plan.tested[0].name),
         ("test", f"{plan.method}, {looks}, {100 * plan.confidence:g} %"),

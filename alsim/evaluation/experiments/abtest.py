@@ -180,7 +180,7 @@ def analyse(
                 and for that of the treatments
     guardrails  tolerated change of other metrics: a rise if it is positive, a fall if it is negative
     shares      expected share of each arm, of students, or of classes if no class is in several arms; None: those of
-                the experiment of an engine, or else equal shares
+                the engine's experiment or of the datasets, or else equal shares
     sequential  whether to use confidence sequences, which hold at any number of looks; a fixed-horizon test has one
     planned     number of students of the plan: a fixed-horizon test with fewer is refused, and the sequences are tuned
                 for it. None: any number, and 1,000
@@ -259,7 +259,7 @@ def column(data: ExperimentData, metric: StudentMetric, arm: int) -> Doubles:
     Raises AlsimError for a ratio whose denominator is negative, or 0 for all students of the arm.
     """
     mask = data.arms == arm
-    numerator = data.values[metric.numerator][mask]
+    numerator: Doubles = data.values[metric.numerator][mask]
     if metric.denominator is None:
         return numerator
     denominator = data.values[metric.denominator][mask]

@@ -34,7 +34,7 @@ class ExperimentData(NamedTuple):
     strata: NDArray[np.str_] | None = None
     """Stratum of each student, (n,)."""
     shares: tuple[float, ...] | None = None
-    """Expected share of each arm by the definition of the experiment; None if the source has none."""
+    """Expected share of each arm: by the definition of an engine's experiment, or the generated learners; or None."""
 
     def taken(self, rows: Longs) -> ExperimentData:
         """Return the data of some students, in this order."""
@@ -53,7 +53,7 @@ class ExperimentData(NamedTuple):
 
     @property
     def are_classes_assigned(self) -> bool:
-        """Whether no class has students of several arms, so that classes were assigned and not students."""
+        """True if no class has students of several arms, so that classes were assigned and not students."""
         if self.clusters is None:
             return False
         return len(np.unique(self.clusters)) == int(self.unit_sizes.sum())

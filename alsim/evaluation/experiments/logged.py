@@ -67,12 +67,14 @@ def from_datasets(
         keys = [learner // unit.size + 2**40 * int(k) for k, (learner, _) in enumerate(found)]
         clusters = np.unique(np.concatenate(keys), return_inverse=True)[1].astype(np.int64)
     sizes = [len(learner) for learner, _ in found]
+    planned = sum(int(one.manifest["num_learners"]) for _, one in parts)
     data = ExperimentData(
         source="the datasets",
         names=tuple(ordered),
         arms=np.repeat(np.arange(len(found)), sizes),
         values={name: np.concatenate([values[name] for _, values in found]) for name in wanted},
         clusters=clusters,
+        shares=tuple(float(one.manifest["num_learners"]) / planned for _, one in parts),
     )
     return data.taken(np.argsort(np.concatenate([np.arange(size) / size for size in sizes]), kind="stable"))
 

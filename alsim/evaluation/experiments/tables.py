@@ -54,7 +54,7 @@ class Roles:
 
     @property
     def has_times(self) -> bool:
-        """Whether a time of assignment or of the covariate is named."""
+        """True if a time of assignment or of the covariate is named."""
         return self.assignment_time is not None or self.covariate_time is not None
 
     def named(self) -> dict[str, str]:
@@ -83,9 +83,9 @@ def read_table(
     metrics = list(metrics)
     wanted = {**roles.named(), **{f"metric {name}": name for metric in metrics for name in metric.columns}}
     if roles.has_times and None in (roles.covariate, roles.assignment_time, roles.covariate_time):
-        given = "assignment_time" if roles.covariate_time is None else "covariate_time"
-        others = [name for name in ("covariate", "assignment_time", "covariate_time") if name != given]
-        raise InputTypeError(f"{given} needs {' and '.join(others)}, too: pass the columns of all three, or none")
+        is_assignment = roles.covariate_time is None
+        given, other = ("assignment_time", "its time") if is_assignment else ("covariate_time", "the assignment time")
+        raise InputTypeError(f"{given} needs the covariate and {other}, too: pass the columns of all three, or of none")
     if roles.covariate in {name for metric in metrics for name in metric.columns}:
         raise AlsimError(
             f"the covariate {roles.covariate!r:.60} is a metric, too, and a metric is measured after the assignment: "
