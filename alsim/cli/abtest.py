@@ -121,7 +121,7 @@ def abtest(
         typer.Option(
             "--share",
             metavar="ARM=SHARE",
-            show_default="equal shares",
+            show_default="those of the engine or the datasets, or equal ones",
             help="Expected share of an arm; repeated for each.",
         ),
     ] = None,

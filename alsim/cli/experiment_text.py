@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from alsim.cli.output import WIDTH as COLUMNS
@@ -19,8 +20,10 @@ from alsim.cli.output import (
 from alsim.evaluation.experiments.abtest import AbTest, Comparison
 from alsim.evaluation.experiments.rehearsal_report import MISMATCH, Rehearsal
 
-WIDTH = 30
-"""Columns to which names of metrics are shortened."""
+WIDTH, ARM = 30, 16
+"""Columns to which names of metrics, and those of arms, are shortened."""
+MOST_SAVED = 100
+"""Largest factor of saved students that is printed: a covariate that predicts even more may be the metric itself."""
 MOST_DECIMALS = 6
 LABELS = 21
 """Columns of the labels of facts."""
@@ -53,7 +56,7 @@ def print_abtest(found: AbTest) -> str:
         rows = [
             (
                 shortened(rail.metric, WIDTH),
-                rail.arm,
+                shortened(rail.arm, ARM),
                 f"{rail.tolerated:+g}",
                 _number(rail.change, rail.limits),
                 _limits(rail.limits),
@@ -73,17 +76,27 @@ def print_abtest(found: AbTest) -> str:
 
 
 def _print_within(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
-    """Print a table; its columns are one space apart if it would else be too wide."""
+    """Print a table; if it would else be too wide, columns are one space apart, and those of texts become one."""
     lines = table_lines(headings, rows, texts=texts)
-    if max(map(len, lines)) > COLUMNS:
+    if _width(lines) > COLUMNS:
         lines = table_lines(headings, rows, texts=texts, gap=" ", wrapped=headings[0])
+    if _width(lines) > COLUMNS and headings[1] in texts:
+        headings, *rows = [[", ".join(row[:2]), *row[2:]] for row in (headings, *rows)]
+        lines = table_lines(headings, rows, gap=" ", wrapped=headings[0])
     print("\n".join(lines))
+
+
+def _width(lines: Sequence[str]) -> int:
+    """Return the number of columns of the widest line."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, lines))
 
 
 def _facts(found: AbTest) -> list[tuple[str, str]]:
     """Return labels and texts about the data."""
     data, sizes = found.data, found.data.sizes.tolist()
-    arms = ", ".join(f"{name} {size:,}" for name, size in zip(data.names, sizes, strict=True))
+    arms = _counts(found, sizes)
     unit = "student" if data.clusters is None else "class"
     kind = (
         "confidence sequence, valid at every look"
@@ -92,11 +105,30 @@ def _facts(found: AbTest) -> list[tuple[str, str]]:
     )
     return [
         ("data", shortened(data.source, COLUMNS - LABELS)),
-        ("students", f"{sum(sizes):,}: {arms}"),
+        *_lines("students", f"{sum(sizes):,}: {arms}"),
         ("independent unit", unit),
         ("test", kind),
-        ("sizes of the arms", f"p = {_p(found.srm_p)} for the expected shares"),
+        *_lines("sizes of the arms", _sizes(found)),
     ]
+
+
+def _lines(label: str, text: str) -> list[tuple[str, str]]:
+    """Return a label and its text as facts of one line each."""
+    lines = textwrap.wrap(text, COLUMNS - LABELS, break_on_hyphens=False)
+    return [(label if number == 0 else "", line) for number, line in enumerate(lines)]
+
+
+def _counts(found: AbTest, counts: Sequence[int]) -> str:
+    """Return the numbers of students or classes of the arms as text."""
+    return ", ".join(f"{shortened(arm, ARM)} {size:,}" for arm, size in zip(found.data.names, counts, strict=True))
+
+
+def _sizes(found: AbTest) -> str:
+    """Return the result of the test of the sizes of the arms."""
+    sign = "" if found.srm_p < 0.001 else "= "
+    is_class = found.data.are_classes_assigned
+    of = f" of classes: {_counts(found, found.data.unit_sizes.tolist())}" if is_class else ""
+    return f"p {sign}{_p(found.srm_p)} for the expected shares{of}"
 
 
 def _row(one: Comparison, several: bool) -> tuple[str, ...]:
@@ -104,7 +136,7 @@ def _row(one: Comparison, several: bool) -> tuple[str, ...]:
     lift = "-" if one.lift is None or one.lift.control_near_zero else f"{100 * one.lift.lift:+.1f} %"
     return (
         shortened(one.metric, WIDTH),
-        *((one.arm,) if several else ()),
+        *((shortened(one.arm, ARM),) if several else ()),
         _number(one.difference.control.mean, one.difference.ci),
         _number(one.difference.difference, one.difference.ci),
         _limits(one.limits),
@@ -120,7 +152,9 @@ def _legend(found: AbTest) -> str:
     text += f" adj. p: Holm's correction for {counted(len(found.comparisons), 'test')}."
     reductions = [one.variance_reduction for one in found.comparisons if one.variance_reduction is not None]
     if reductions:
-        text += f" With the covariate, the students count as up to {max(reductions):.2g} times as many."
+        most = max(reductions)
+        times = f"up to {most:.2g}" if most < MOST_SAVED else f"over {MOST_SAVED}"
+        text += f" With the covariate, the students count as {times} times as many."
     return text
 
 
@@ -187,7 +221,7 @@ def _plan_facts(found: Rehearsal) -> list[tuple[str, str]]:
     places = max(2, decimals(effect.se) if effect.se else 3)
     return [
         ("experiment", f"{plan.name}, {plan.students:,} students, assigned by {plan.unit}"),
-        ("arms", arms),
+        *_lines("arms", arms),
         ("rehearsals", f"{plan.repetitions:,} with other simulated students, {plan.dynamics} dynamics"),
         ("metric", plan.tested[0].name),
         ("test", f"{plan.method}, {looks}, {100 * plan.confidence:g} %"),
@@ -247,7 +281,7 @@ def rehearsal_verdict(found: Rehearsal) -> str:
     text = f"The plan finds the effect in {100 * power.mean:.0f} % of the rehearsals"
     text += f", {'as' if enough else 'and not in'} {'planned' if enough else f'{100 * plan.power:g} % as planned'}"
     nominal = 1 - plan.confidence
-    level = "within" if alarms.ci[0] <= nominal else "above"
+    level = "within" if alarms.mean <= nominal else "above" if alarms.ci[0] > nominal else "not significantly above"
     return f"{text}; its false alarms, {100 * alarms.mean:.1f} %, are {level} the level of {100 * nominal:g} %."
 
 

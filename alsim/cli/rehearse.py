@@ -62,7 +62,7 @@ def rehearse(
     from alsim.evaluation.experiments.rehearsal import rehearse as run
 
     if save_plan is not None:
-        check_replaceable("--save-plan", save_plan, force, "plan", lambda _: False)
+        check_replaceable("--save-plan", save_plan, force, "a plan", lambda _: False)
         write_text(save_plan, plan_text(plan))
         print(f"{save_plan}: the plan {plan}; to rehearse it: alsim rehearse {save_plan}")
         return

@@ -407,6 +407,13 @@ def parse_times(column: pa.ChunkedArray) -> Doubles:
     return parse_numbers(times.cast(pa.int64())) / 1e6
 
 
+def are_times(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has dates or times, and not plain numbers."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_temporal((_parse_texts(column) if is_text(column) else column).type))
+
+
 def are_dates(column: pa.ChunkedArray) -> bool:
     """Return whether a column has dates without a time of the day, or with midnight only."""
     import pyarrow as pa

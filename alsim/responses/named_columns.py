@@ -92,6 +92,11 @@ class NamedColumns:
         """Return numbers that sort as the numbers or times of a column do, (R,), and which cells are neither, (R,)."""
         return cells.parse_order(self._columns[name])
 
+    def times(self, name: str) -> tuple[Doubles, bool]:
+        """Return the times of a column in seconds, (R,), NaN for other cells; and False if they are plain numbers."""
+        column = self._columns[name]
+        return cells.parse_times(column), cells.are_times(column)
+
     def ranked(self, name: str) -> Ranked:
         """Return the codes of a column of names. A whole number is the same name as 10, 10.0 and "10.0"."""
         column = _as_integers(self._columns[name])

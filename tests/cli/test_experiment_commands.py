@@ -69,6 +69,18 @@ def test_a_mismatch_of_sizes_is_in_the_verdict(run, table):
     shares = ["--share", "control=0.9", "--share", "new=0.1"]
     status, printed, _ = run("abtest", table, "--arm", "arm", "--metric", "score", *shares)
     assert status == 0 and "do not agree with the expected shares" in printed.replace("\n", " ")
+    assert "sizes of the arms  p < 0.001 for the expected shares" in printed
+
+
+def test_long_names_of_arms_are_within_80_columns(run, tmp_path):
+    """Three arms with names of 40 characters; the covariate is the metric itself."""
+    arms = [40 * letter for letter in "abc"]
+    rows = [f"{arms[k % 3]},{k % 7},{k % 7},{k % 5 + 1}" for k in range(90)]
+    (tmp_path / "a.csv").write_text("arm,score,copy,answers\n" + "\n".join(rows))
+    metrics = ["--metric", "score", "--metric", "score/answers", "--guardrail", "answers=1", "--covariate", "copy"]
+    status, printed, _ = run("abtest", tmp_path / "a.csv", "--arm", "arm", *metrics)
+    assert status == 0 and all(cell_len(line) <= 80 for line in printed.splitlines())
+    assert "count as over 100 times as many" in printed.replace("\n", " ")
 
 
 @pytest.mark.parametrize("options", [[], ["--sequential"]])
@@ -87,6 +99,7 @@ def test_the_figure_of_an_ab_test(run, table, tmp_path, options):
         (["--arm", "arm"], "a table needs --metric"),
         (["--arm", "arm", "--metric", "scor"], "did you mean 'score'"),
         (["--arm", "arm", "--metric", "score", "--guardrail", "left"], "--guardrail must be NAME=NUMBER"),
+        (["--arm", "arm", "--metric", "score", "--share", "control=0", "--share", "new=0"], "must be positive; got 0"),
         (["--arm", "arm", "--metric", "score", "--share", "a=1"], "the arm 'a' of the shares has no students"),
         (["--arm", "arm", "--metric", "score", "--planned", "900"], "use confidence sequences (--sequential)"),
         (["--arm", "arm", "--metric", "score", "--experiment", "x"], "experiment is for logs of engines"),

@@ -14,7 +14,7 @@ from alsim.errors import AlsimError
 from alsim.evaluation import experiments as ex
 
 pytestmark = pytest.mark.filterwarnings("error")
-pytest.importorskip("scipy")
+stats = pytest.importorskip("scipy.stats")
 N = 300
 
 
@@ -153,6 +153,8 @@ def test_datasets_are_arms_with_the_names_of_their_policies():
     datasets = [alsim.generate_dataset(40, 2, policy=p, seed=s, config=config) for p, s in arms]
     data = ex.read_experiment(datasets, ["learning/interactions", "final_mastery", "give_up_rate"])
     assert data.names == ("uniform", "rules") and data.sizes.tolist() == [40, 40]
+    assert data.arms.tolist() == [0, 1] * 40  # in turns, so that a sequence has learners of both at each look
+    data = data.taken(np.argsort(data.arms, kind="stable"))
     gains, learners = datasets[1].transitions.column("mastery_gain").to_numpy(), datasets[1].learner_id
     assert data.values["learning"][41] == pytest.approx(gains[learners == 1].sum(), rel=1e-6)
     assert data.values["interactions"][41] == (learners == 1).sum()
@@ -170,7 +172,61 @@ def test_classes_of_datasets_are_clusters():
         alsim.generate_dataset(20, 1, policy=p, seed=s, config=config) for p, s in (("uniform", 1), ("rules", 2))
     ]
     data = ex.read_experiment(datasets, ["learning"])
-    assert data.clusters.tolist() == [k // 5 for k in range(40)]
+    assert data.clusters[np.argsort(data.arms, kind="stable")].tolist() == [k // 5 for k in range(40)]
+    assert data.unit_sizes.tolist() == [4, 4] and data.are_classes_assigned
+
+
+def test_datasets_of_other_sizes_are_no_mismatch_and_those_of_other_episodes_are_refused():
+    small, large, twice = (
+        alsim.generate_dataset(n, episodes, policy=policy, seed=seed, config={"max_episode_steps": 8})
+        for seed, (n, episodes, policy) in enumerate([(20, 1, "uniform"), (200, 1, "rules"), (20, 2, "rules")])
+    )
+    data = ex.read_experiment([small, large], ["learning"])
+    assert ex.analyse(data, ["learning"]).srm_p == pytest.approx(1.0)
+    assert ex.analyse(data, ["learning"], shares={"uniform": 0.5, "rules": 0.5}).srm_p < 1e-10
+    with pytest.raises(AlsimError, match="differ in the episodes per learner; got 1 and 2"):
+        ex.read_experiment([small, twice], ["interactions"])
+
+
+@pytest.mark.parametrize("crossing", [False, True])
+def test_the_sizes_of_assigned_classes_are_those_in_classes(crossing):
+    """SciPy's chi-squared test of 30 and 20 classes of 25, unless students were assigned within classes."""
+    classes = np.repeat(np.arange(50), 25)
+    arm = np.where(np.arange(1250) % 25 < 15, "a", "b") if crossing else np.where(classes < 30, "a", "b")
+    table = {"arm": arm, "class": classes, "score": np.random.default_rng(0).normal(size=1250)}
+    found = ex.analyse(ex.read_experiment(table, ["score"], arm="arm", cluster="class"), ["score"])
+    assert found.srm_p == pytest.approx(stats.chisquare([750, 500] if crossing else [30, 20]).pvalue)
+
+
+def test_the_interval_of_the_lift_is_a_sequence_with_one():
+    data = ex.read_experiment(students(), ["score"], arm="arm")
+    fixed, sequential = (ex.analyse(data, ["score"], sequential=one).comparisons[0] for one in (False, True))
+    test = ex.anytime_test(fixed.lift.lift, fixed.lift.se**2, N, tuned_for=1000)
+    assert sequential.lift.ci == pytest.approx((test.lower, test.upper)) and sequential.lift.p == pytest.approx(test.p)
+    assert sequential.to_dict()["lift_ci"] == [*sequential.lift.ci] != [*fixed.lift.ci]
+
+
+def test_a_ratio_of_zero_has_no_lift():
+    found = analysed(changed(zero=[0] * N), ["zero/answers"])
+    assert found.comparisons[0].lift is None and found.comparisons[0].p == 1
+
+
+TIMES = {
+    "dates and times": (np.datetime64("2024-03-01"), np.datetime64("2024-02-01T00:00:00", "ns")),
+    "digits": ("2024-03-01T00:00:00", "2024-02-01T00:00:00.0000001"),
+    "zones": ("2024-01-01T00:30:00Z", "2024-01-01T02:00:00+02:00"),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_times_in_other_units_are_compared(kind):
+    measured, assigned = TIMES[kind]
+    roles = {"covariate": "before", "assignment_time": "assigned", "covariate_time": "measured"}
+    table = changed(assigned=np.array([assigned] * N), measured=np.array([measured] * N))
+    with pytest.raises(AlsimError, match="was measured after assignment, as that of 300 of 300"):
+        analysed(table, columns=roles)
+    early = changed(assigned=np.array([measured] * N), measured=np.array([assigned] * N))
+    assert 0 <= analysed(early, columns=roles).comparisons[0].p <= 1
 
 
 # ── bad input ────────────────────────────────────────────────────────────────────────────────────
@@ -212,6 +268,27 @@ BAD = [
         {"planned": 400},
         "has 300 of 400 planned students: a look before the planned end makes the false",
     ),
+    (
+        changed(assigned=["2024-01-01"] * N, measured=[1.8e9] * N),
+        {"covariate": "before", "assignment_time": "assigned", "covariate_time": "measured"},
+        {},
+        "must both be times, or both numbers; only the column 'measured' has numbers",
+    ),
+    (
+        changed(assigned=["2024-01-01"] * N),
+        {"covariate": "before", "assignment_time": "assigned"},
+        {},
+        "assignment_time needs the covariate and its time, too",
+    ),
+    (students(), {}, {"shares": {"a": 0, "control": 0}}, "the share of the arm 'control' must be positive; got 0"),
+    (students(), {}, {"shares": {"a": 1, "control": float("inf")}}, "must be a finite number up to 1e+150; got inf"),
+    (students(), {}, {"shares": {"a": "half", "control": 0.5}}, "the share of the arm 'a' must be a number"),
+    (students(), {}, {"shares": [0.5, 0.5]}, "shares must be {arm: share}; got [0.5, 0.5]"),
+    (students(), {}, {"guardrails": ["left"]}, "guardrails must be {name: change}; got ['left']"),
+    (students(), {}, {"guardrails": {"left": "2 %"}}, "guardrail left must be a number; got '2 %'"),
+    (students(), {"clusters": "class"}, {}, "has no argument 'clusters'; did you mean 'cluster'?"),
+    (changed(zero=[0] * N), {}, {"metrics": ["score/zero"]}, "score/zero is undefined in the arm 'control', where"),
+    (changed(minus=[-1] * N), {}, {"metrics": ["score/minus"]}, "minus must be at least 0, since score/minus"),
     (students(), {"covariate": "score"}, {}, "the covariate 'score' is a metric, too"),
     (students(), {}, {"planned": 0}, "planned must be"),
     (students(), {"stratum": "student"}, {}, "strata must have at least 2 values of each arm; got"),
@@ -235,6 +312,7 @@ def test_bad_sources_are_refused_in_one_sentence(tmp_path):
     other = alsim.generate_dataset(5, 1, policy="uniform", seed=2)
     for source, options, message in (
         ([one], {}, "at least 2 arms"),
+        ([one], {}, "got only 'uniform': pass one dataset per arm"),
         ([one, same], {}, "the arms overlap"),
         ([one, other], {}, "must have different policies"),
         ([one, students()], {}, "must all be datasets"),
@@ -314,6 +392,39 @@ def test_students_of_an_engine_count_from_their_first_exposure_on(engine_log):
 def test_the_experiment_of_an_engine_is_analysed(engine_log):
     found = ex.analyse(ex.read_experiment(engine_log[0], ["correct/answers"]), ["correct/answers"])
     assert found.data.source == "experiment tutoring" and 0 <= found.comparisons[0].p <= 1
+
+
+def test_the_expected_shares_are_those_of_the_experiment_of_an_engine(tmp_path):
+    """300 students in arms of 9 : 1 are no mismatch, and those of 12 classes in equal arms are counted in classes."""
+    items = [{"id": f"a{k}", "skills_taught": ["a"], "skills_assessed": ["a"]} for k in range(3)]
+    policies = {"control": "guide", "new": "alosi"}
+    skewed = Experiment("skewed", {"control": 0.9, "new": 0.1}, policies=policies)
+    by_class = Experiment("by-class", {"control": 0.5, "new": 0.5}, unit="class", policies=policies)
+    for one in (skewed, by_class):
+        engine = AdaptiveEngine({"a": []}, items, policy=f"experiment:{one.name}", experiments=one)
+        for k in range(300):
+            engine.recommend(f"s{k}", n=1, time=1.0 + k, class_name=f"c{k // 25}")
+        data = ex.read_experiment(load_log(export_log(engine, tmp_path / one.name)), ["interactions"])
+        found = ex.analyse(data, ["interactions"])
+        assert found.shares == (*one.arms.values(),)
+        if one is by_class:
+            sizes = np.bincount(one.assign_many([f"c{k}" for k in range(12)]), minlength=2)
+            assert data.unit_sizes.tolist() == sizes.tolist() and data.are_classes_assigned
+        expected = ex.sample_ratio_mismatch(data.unit_sizes, found.shares)
+        assert found.srm_p == pytest.approx(expected) and found.srm_p > 0.01
+
+
+def test_metrics_that_were_not_read_are_named():
+    data = ex.read_experiment(students(), ["score"], arm="arm")
+    for metrics, options, message in (
+        (["left"], {}, "the values of 'left' were not read"),
+        (["score"], {"guardrails": {"left": 0.1}}, "the values of 'left' were not read"),
+        ("score", {}, "metrics must be a list of names; got 'score'"),
+    ):
+        with pytest.raises(AlsimError, match=message):
+            ex.analyse(data, metrics, **options)
+    with pytest.raises(AlsimError, match="metrics must be a list of names"):
+        ex.read_experiment(students(), "score", arm="arm")
 
 
 def test_bad_experiments_of_engines_are_refused_in_one_sentence(engine_log, tmp_path):

@@ -185,6 +185,11 @@ def test_plans_of_the_package_are_valid(name):
 
 BAD = [
     ({"studens": 10}, "studens = 10: unknown key; expected one of"),
+    ({"metrics": "learning"}, "metrics = 'learning': expected a list of names"),
+    ({"metrics": ["returned"]}, "simulated students have no returned, which depends on more than a model of learning"),
+    ({"metrics": ["satisfaction/ratings"]}, "plan: metrics: simulated students have no satisfaction"),
+    ({"name": "two words"}, "plan: the name of an experiment must have 1 to 64 letters"),
+    ({"arms": {"control": ARMS["control"], "new arm": ARMS["new"]}}, "plan: the name of an arm of"),
     ({"arms": {"control": ARMS["control"]}}, "an experiment needs at least 2 arms; got 1"),
     ({"arms": {**ARMS, "new": {"policy": "rules", "share": 0.4}}}, "the shares of the arms must add up to 1; got 0.9"),
     (
@@ -209,6 +214,14 @@ def test_bad_plans_are_refused_in_one_sentence(changes, message):
     with pytest.raises(AlsimError, match=re.escape(message)) as error:
         plan(**changes)
     assert "\n" not in str(error.value)
+
+
+def test_a_misspelt_key_is_named_instead_of_the_missing_one():
+    known = {"name": "one", "arms": ARMS}
+    with pytest.raises(AlsimError, match=r"^plan: studens = 60: unknown key; .*; did you mean 'students'\?$"):
+        ex.read_experiment_plan(known | {"studens": 60})
+    with pytest.raises(AlsimError, match="^plan: the key students is missing: add it$"):
+        ex.read_experiment_plan(known)
 
 
 @pytest.mark.compiled

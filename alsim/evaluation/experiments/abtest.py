@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from alsim.errors import AlsimError, did_you_mean
+from alsim.errors import AlsimError
 from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.experiments.adjustment import cuped
+from alsim.evaluation.experiments.analysis_input import read_guardrails, read_metrics, read_shares
 from alsim.evaluation.experiments.asymptotic import AnytimeTest, anytime_test
 from alsim.evaluation.experiments.data import ExperimentData, check_sizes
 from alsim.evaluation.experiments.means import compare_means, relative_lift
 from alsim.evaluation.experiments.mixture import TUNED_FOR
-from alsim.evaluation.experiments.ratios import compare_ratios, linearized
+from alsim.evaluation.experiments.ratios import linearized
 from alsim.evaluation.experiments.results import MeanDifference, RelativeLift
 from alsim.evaluation.experiments.shares import sample_ratio_mismatch
-from alsim.evaluation.experiments.student_metrics import StudentMetric, split_metric
+from alsim.evaluation.experiments.student_metrics import StudentMetric
 from alsim.evaluation.statistics import holm
 from alsim.evaluation.statistics_input import read_confidence, read_count
-from alsim.types import Bools, Doubles, Longs, short_repr
+from alsim.types import Doubles, Longs, short_repr
 
 LOOKS = 20
 """Numbers of students at which a confidence sequence is reported."""
@@ -41,9 +43,7 @@ class Sequence(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields but p as JSON values; an infinite limit is None."""
-        limits = {
-            name: [x if np.isfinite(x) else None for x in getattr(self, name).tolist()] for name in ("low", "high")
-        }
+        limits = {name: _finite(getattr(self, name).tolist()) for name in ("low", "high")}
         return {"students": self.students.tolist(), **limits}
 
 
@@ -54,8 +54,9 @@ class Comparison(NamedTuple):
     metric: str
     arm: str
     difference: MeanDifference
+    """Estimate with the fixed-horizon test, which holds at the planned end only; `limits` and `p` always hold."""
     lift: RelativeLift | None
-    """None if the control mean is 0."""
+    """None if the control mean is 0. Its interval and p-value are anytime-valid if there is a sequence."""
     sequence: Sequence | None
     """None for a fixed-horizon test."""
     p_adjusted: float
@@ -87,7 +88,7 @@ class Comparison(NamedTuple):
             "se": found.se,
             **interval,
             "lift": None if lift is None else lift.lift,
-            "lift_ci": None if lift is None else [*lift.ci],
+            "lift_ci": None if lift is None else _finite(lift.ci),
             "p": self.p,
             "p_adjusted": self.p_adjusted,
             "variance_reduction": self.variance_reduction,
@@ -119,7 +120,7 @@ class Guardrail(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields and the state as JSON values."""
         return {"arm": self.arm, "tolerated": self.tolerated, "change": self.change, "state": self.state} | {
-            "ci": [end if np.isfinite(end) else None for end in self.limits]
+            "ci": _finite(self.limits)
         }
 
 
@@ -131,7 +132,7 @@ class AbTest(NamedTuple):
     shares: tuple[float, ...]
     """Expected share of each arm."""
     srm_p: float
-    """p-value of the sizes of the arms, see `sample_ratio_mismatch`."""
+    """p-value of the sizes of the arms in students, or in classes if those were assigned: `sample_ratio_mismatch`."""
     comparisons: tuple[Comparison, ...]
     guardrails: tuple[Guardrail, ...]
     method: str
@@ -178,7 +179,8 @@ def analyse(
     metrics     names of values, or ratios of two such as "correct/answers"; Holm's method corrects for their number,
                 and for that of the treatments
     guardrails  tolerated change of other metrics: a rise if it is positive, a fall if it is negative
-    shares      expected share of each arm; None: equal shares
+    shares      expected share of each arm, of students, or of classes if no class is in several arms; None: those of
+                the engine's experiment or of the datasets, or else equal shares
     sequential  whether to use confidence sequences, which hold at any number of looks; a fixed-horizon test has one
     planned     number of students of the plan: a fixed-horizon test with fewer is refused, and the sequences are tuned
                 for it. None: any number, and 1,000
@@ -196,45 +198,27 @@ def analyse(
             f"{data.source} has {n:,} of {planned:,} planned students: a look before the planned end makes the "
             "false alarms of a fixed-horizon test more frequent; wait, or use confidence sequences (--sequential)"
         )
-    expected = _read_shares(data, shares)
-    named = [split_metric(one) if isinstance(one, str) else one for one in metrics]
-    chosen = list(dict.fromkeys(named))
-    if not chosen:
-        raise AlsimError("metrics must name at least one metric; got none: name a column")
+    expected = read_shares(data, shares)
+    chosen, rails = read_metrics(data, metrics), read_guardrails(data, guardrails)
     treatments = range(1, len(data.names))
     tuned = planned or TUNED_FOR  # chosen before the data are seen
     found = [_compared(data, m, arm, sequential, tuned, level) for m in chosen for arm in treatments]
     adjusted = holm([one.p for one in found])
-    rails = [
-        _guarded(data, split_metric(name), arm, margin, sequential, tuned, level)
-        for name, margin in (guardrails or {}).items()
-        for arm in treatments
-    ]
+    guarded = [_guarded(data, m, arm, margin, sequential, tuned, level) for m, margin in rails for arm in treatments]
     return AbTest(
         data=data,
         shares=expected,
-        srm_p=sample_ratio_mismatch(data.sizes, expected),
+        srm_p=sample_ratio_mismatch(data.unit_sizes if data.are_classes_assigned else data.sizes, expected),
         comparisons=tuple(one._replace(p_adjusted=float(p)) for one, p in zip(found, adjusted, strict=True)),
-        guardrails=tuple(rails),
+        guardrails=tuple(guarded),
         method="sequential" if sequential else "fixed",
         confidence=level,
     )
 
 
-def _read_shares(data: ExperimentData, shares: Mapping[str, float] | None) -> tuple[float, ...]:
-    """Return the expected share of each arm. Raises AlsimError for others."""
-    if shares is None:
-        return (1 / len(data.names),) * len(data.names)
-    for name in shares:
-        if name not in data.names:
-            raise AlsimError(
-                f"{data.source}: the arm {name!r:.60} of the shares has no students{did_you_mean(name, data.names)}; "
-                f"the arms are {', '.join(data.names)}"
-            )
-    if missing := [name for name in data.names if name not in shares]:
-        raise AlsimError(f"{data.source}: the arm {missing[0]!r:.60} has no expected share; pass those of all arms")
-    total = sum(shares.values())
-    return tuple(shares[name] / total for name in data.names)
+def _finite(ends: Iterable[float]) -> list[float | None]:
+    """Return numbers as JSON values: None for infinite ones."""
+    return [end if np.isfinite(end) else None for end in ends]
 
 
 def _compared(
@@ -244,6 +228,9 @@ def _compared(
     difference, lift, reduction = fixed_horizon(data, metric, arm, level)
     sequence = _sequence(data, metric, arm, tuned, level) if sequential else None
     p = difference.p if sequence is None else sequence.p
+    if sequence is not None and lift is not None:
+        test = _anytime(data, arm, lift, tuned, level)
+        lift = replace(lift, ci=(float(test.lower), float(test.upper)), p=float(test.p))
     return Comparison(metric.name, data.names[arm], difference, lift, sequence, p, reduction)
 
 
@@ -252,7 +239,7 @@ def fixed_horizon(
 ) -> tuple[MeanDifference, RelativeLift | None, float | None]:
     """Return the fixed-horizon tests: difference, lift, and the factor by which a covariate saves students."""
     masks = data.arms == 0, data.arms == arm
-    values = [column(data, metric, mask) for mask in masks]
+    values = [column(data, metric, number) for number in (0, arm)]
     design: dict[str, Any] = {"confidence": confidence}
     if data.clusters is not None:
         design["clusters"] = tuple(data.clusters[mask] for mask in masks)
@@ -266,13 +253,26 @@ def fixed_horizon(
     return difference, relative_lift(values[0], values[1], **design) if has_base else None, None
 
 
-def column(data: ExperimentData, metric: StudentMetric, mask: Bools) -> Doubles:
-    """Return the values of a metric in an arm, (n,): for a ratio, those whose mean is the ratio (delta method)."""
-    numerator = data.values[metric.numerator][mask]
+def column(data: ExperimentData, metric: StudentMetric, arm: int) -> Doubles:
+    """Return the values of a metric in an arm, (n,): for a ratio, those whose mean is the ratio (delta method).
+
+    Raises AlsimError for a ratio whose denominator is negative, or 0 for all students of the arm.
+    """
+    mask = data.arms == arm
+    numerator: Doubles = data.values[metric.numerator][mask]
     if metric.denominator is None:
         return numerator
     denominator = data.values[metric.denominator][mask]
-    compare_ratios(numerator, denominator, numerator, denominator)  # raises for invalid ones
+    if (wrong := denominator < 0).any():
+        raise AlsimError(
+            f"{data.source}: {metric.denominator} must be at least 0, since {metric.name} is divided by its sum; got "
+            f"{denominator[wrong][0]:g}: use counts or times"
+        )
+    if not denominator.any():
+        raise AlsimError(
+            f"{data.source}: {metric.name} is undefined in the arm {data.names[arm]!r:.60}, where {metric.denominator} "
+            "is 0 for all students: test another metric"
+        )
     return linearized(numerator, denominator)
 
 
@@ -294,12 +294,22 @@ def _at(data: ExperimentData, metric: StudentMetric, arm: int, end: int, tuned: 
         if end == len(data.arms):
             raise
         return AnytimeTest(*map(np.asarray, (0.0, np.inf, -np.inf, np.inf, 1.0)))
-    both = (part.arms == 0) | (part.arms == arm)
-    units = both.sum() if part.clusters is None else len(np.unique(part.clusters[both]))
-    share = units / end
-    return anytime_test(
-        difference.difference, difference.se**2, float(units), tuned_for=max(tuned * share, 2.0), confidence=level
-    )
+    return _anytime(part, arm, difference, tuned, level)
+
+
+def _anytime(
+    data: ExperimentData, arm: int, effect: MeanDifference | RelativeLift, tuned: float, level: float
+) -> AnytimeTest:
+    """Return the anytime-valid test of an effect on the units of the control and of a treatment.
+
+    tuned  number of students of all arms for which the test is tuned
+    """
+    both = (data.arms == 0) | (data.arms == arm)
+    units = both.sum() if data.clusters is None else len(np.unique(data.clusters[both]))
+    value = effect.difference if isinstance(effect, MeanDifference) else effect.lift
+    per_student = units / len(data.arms)
+    size = max(tuned * per_student, 2.0)
+    return anytime_test(value, effect.se**2, float(units), tuned_for=size, confidence=level)
 
 
 def _guarded(
@@ -312,11 +322,6 @@ def _guarded(
     level: float,
 ) -> Guardrail:
     """Return the guardrail of a treatment."""
-    if margin == 0 or not np.isfinite(margin):
-        raise AlsimError(
-            f"the tolerated change of the guardrail {metric.name} must be a number other than 0, whose sign tells the "
-            f"direction; got {margin:g}: use a small number"
-        )
     found = _compared(data, metric, arm, sequential, tuned, level)
     return Guardrail(metric.name, data.names[arm], margin, found.difference.difference, found.limits)
 

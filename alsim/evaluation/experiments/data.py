@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, did_you_mean
 from alsim.types import Doubles, Longs, short_repr
 
 LEAST = 2
@@ -33,6 +33,8 @@ class ExperimentData(NamedTuple):
     """Class of each student, (n,), numbered from 0."""
     strata: NDArray[np.str_] | None = None
     """Stratum of each student, (n,)."""
+    shares: tuple[float, ...] | None = None
+    """Expected share of each arm: by the definition of an engine's experiment, or the generated learners; or None."""
 
     def taken(self, rows: Longs) -> ExperimentData:
         """Return the data of some students, in this order."""
@@ -49,22 +51,40 @@ class ExperimentData(NamedTuple):
         """Number of students of each arm, (K,)."""
         return np.bincount(self.arms, minlength=len(self.names))
 
+    @property
+    def are_classes_assigned(self) -> bool:
+        """True if no class has students of several arms, so that classes were assigned and not students."""
+        if self.clusters is None:
+            return False
+        return len(np.unique(self.clusters)) == int(self.unit_sizes.sum())
 
-def ordered_arms(names: Sequence[str], control: str | None, source: str) -> list[str]:
+    @property
+    def unit_sizes(self) -> Longs:
+        """Number of independent units of each arm, (K,): of students, or of classes with a student in it."""
+        if self.clusters is None:
+            return self.sizes
+        parts = (self.clusters[self.arms == number] for number in range(len(self.names)))
+        return np.array([len(np.unique(part)) for part in parts], np.int64)
+
+
+def ordered_arms(
+    names: Sequence[str], control: str | None, source: str, cure: str = "choose the column of the arms (--arm)"
+) -> list[str]:
     """Return the names of the arms with the control first: the arm "control" if none is named, or else the first.
+
+    cure  what to do about a single arm
 
     Raises AlsimError for a single arm, and for a control that is no arm.
     """
     found = list(names)
     if len(found) < 2:
         only = f"got only {found[0]!r:.60}" if found else "got none"
-        raise AlsimError(
-            f"{source}: an experiment needs at least 2 arms; {only}: choose the column of the arms (--arm)"
-        )
+        raise AlsimError(f"{source}: an experiment needs at least 2 arms; {only}: {cure}")
     first = control if control is not None else ("control" if "control" in found else found[0])
     if first not in found:
         raise AlsimError(
-            f"{source}: there is no arm {first!r:.60} to be the control; the arms are {', '.join(found[:8])}"
+            f"{source}: there is no arm {first!r:.60} to be the control{did_you_mean(first, found)}; choose one of "
+            f"{', '.join(found[:8])}"
         )
     return [first, *(name for name in found if name != first)]
 
@@ -77,7 +97,7 @@ def check_sizes(data: ExperimentData) -> None:
                 f"{data.source}: the arm {name!r:.60} has {'no students' if size == 0 else 'one student'}, and a test "
                 "needs at least 2: collect more, or leave the arm out"
             )
-        if data.clusters is not None and len(np.unique(data.clusters[data.arms == number])) < LEAST:
+        if data.clusters is not None and data.unit_sizes[number] < LEAST:
             raise AlsimError(
                 f"{data.source}: all students of the arm {name!r:.60} are of one class, and a test needs at least 2 "
                 "classes in each arm: collect more"

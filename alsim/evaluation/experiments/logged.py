@@ -45,8 +45,9 @@ def from_datasets(
     """Return the learners of datasets, each of which is one arm with the name of its policy.
 
     The control is the first one, or that of the policy `control`. Learners of a class are a cluster if the
-    configuration has effects of classes. Raises AlsimError for one dataset, for datasets with other rules, and for
-    learners who are in two of them.
+    configuration has effects of classes. The arms take turns in the order of arrival, so that a sequence has learners
+    of all of them at each look. Raises AlsimError for one dataset, for datasets with other rules or numbers of
+    episodes, and for learners who are in two of them.
     """
     names = [str(one.manifest["policy"]["name"]) for one in datasets]
     if len(set(names)) < len(names):
@@ -54,7 +55,8 @@ def from_datasets(
             f"the datasets must have different policies, whose names are those of the arms; got {names[0]!r:.60} "
             "twice: generate the other arm with another policy"
         )
-    ordered = ordered_arms(names, names[0] if control is None else control, "the datasets")
+    cure = "pass one dataset per arm, such as those of two policies"
+    ordered = ordered_arms(names, names[0] if control is None else control, "the datasets", cure)
     parts = sorted(zip(names, datasets, strict=True), key=lambda pair: ordered.index(pair[0]))
     _check_datasets([one for _, one in parts])
     wanted = tuple(dict.fromkeys(name for metric in metrics for name in metric.columns))
@@ -64,13 +66,17 @@ def from_datasets(
     if unit.name == "class":
         keys = [learner // unit.size + 2**40 * int(k) for k, (learner, _) in enumerate(found)]
         clusters = np.unique(np.concatenate(keys), return_inverse=True)[1].astype(np.int64)
-    return ExperimentData(
+    sizes = [len(learner) for learner, _ in found]
+    planned = sum(int(one.manifest["num_learners"]) for _, one in parts)
+    data = ExperimentData(
         source="the datasets",
         names=tuple(ordered),
-        arms=np.repeat(np.arange(len(found)), [len(learner) for learner, _ in found]),
+        arms=np.repeat(np.arange(len(found)), sizes),
         values={name: np.concatenate([values[name] for _, values in found]) for name in wanted},
         clusters=clusters,
+        shares=tuple(float(one.manifest["num_learners"]) / planned for _, one in parts),
     )
+    return data.taken(np.argsort(np.concatenate([np.arange(size) / size for size in sizes]), kind="stable"))
 
 
 def from_engine(
@@ -79,13 +85,13 @@ def from_engine(
     *,
     experiment: str | None = None,
     control: str | None = None,
-    by_class: bool = False,
 ) -> ExperimentData:
     """Return the students of an experiment in the log of an engine, in the order of their first exposure.
 
+    The classes of an experiment that assigns classes are clusters.
+
     experiment  name of the experiment; None: the only one of the log
     control     name of the control; None: the first arm of the experiment
-    by_class    whether classes are clusters; they are in an experiment that assigns classes
 
     Raises AlsimError for a log without experiments, an unknown experiment, and students in two arms.
     """
@@ -101,9 +107,10 @@ def from_engine(
             f"{int(exposures.overlapping.sum())} in all: leave them out, or begin a new experiment"
         )
     arms = [*known[name].arms] if name in known else sorted(set(exposures.arm.tolist()))
-    ordered = ordered_arms(arms, arms[0] if control is None else control, f"experiment {name}")
+    cure = "wait for students of another arm"
+    ordered = ordered_arms(arms, arms[0] if control is None else control, f"experiment {name}", cure)
     wanted = tuple(dict.fromkeys(column for metric in metrics for column in metric.columns))
-    is_class = by_class or (name in known and known[name].unit == "class")
+    is_class = name in known and known[name].unit == "class"
     classes = np.unique(exposures.unit, return_inverse=True)[1].astype(np.int64) if is_class else None
     return ExperimentData(
         source=f"experiment {name}",
@@ -111,6 +118,7 @@ def from_engine(
         arms=np.array([ordered.index(arm) for arm in exposures.arm.tolist()], np.int64),
         values=_of_students(log, name, exposures.student.tolist(), exposures.time, wanted),
         clusters=classes,
+        shares=tuple(known[name].arms[arm] for arm in ordered) if name in known else None,
     )
 
 
@@ -123,6 +131,11 @@ def _check_datasets(datasets: Sequence[Dataset]) -> None:
     for number, one in enumerate(datasets[1:], 1):
         if one.manifest["config"] != first["config"]:
             raise AlsimError(f"the arms {datasets[0]!r} and {one!r} differ in their configuration: generate both alike")
+        if (own := one.manifest["episodes_per_learner"]) != (other_own := first["episodes_per_learner"]):
+            raise AlsimError(
+                f"the arms {datasets[0]!r} and {one!r} differ in the episodes per learner; got {other_own} and {own}, "
+                "whose sums cannot be compared: generate both with the same --episodes"
+            )
         for other in datasets[:number]:
             if one.manifest["seed"] == other.manifest["seed"]:
                 raise AlsimError(

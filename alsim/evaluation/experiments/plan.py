@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationError
 
 from alsim.arguments import read_rules
+from alsim.assignment import Experiment
 from alsim.bank.items import Bank
 from alsim.config import Config, independent_unit
 from alsim.config.sections import Count, Section, Share, error_message
@@ -42,7 +43,7 @@ class ExperimentPlan(Section):
         {"name", "metrics", "unit", "method", "dynamics", "covariate", "config"}
     )
 
-    name: str = Field(min_length=1, max_length=100)
+    name: str
     """Name of the experiment, on which the assignment depends."""
     arms: dict[str, Arm]
     """Arms by name; the first one is the control."""
@@ -98,6 +99,11 @@ class ExperimentPlan(Section):
         wanted = [column for metric in (*self.tested, *self.guarded) for column in metric.columns]
         return tuple(dict.fromkeys([*wanted, *([self.covariate] if self.covariate else [])]))
 
+    @property
+    def experiment(self) -> Experiment:
+        """Assignment of the students, or of the classes."""
+        return Experiment(self.name, {name: arm.share for name, arm in self.arms.items()}, unit=self.unit)
+
     def rules(self) -> tuple[Config, Bank]:
         """Return configuration and bank of the simulated students. Raises AlsimError for invalid ones."""
         return read_rules(self.config or None, None, self.dynamics)
@@ -114,10 +120,20 @@ def read_experiment_plan(source: ExperimentPlan | Mapping[str, Any] | str | Path
     try:
         plan = ExperimentPlan(**tables)
     except ValidationError as error:
-        faults = "; ".join(error_message(one, ExperimentPlan) for one in error.errors())
-        raise AlsimError(f"{where}: {faults}") from None
+        raise AlsimError(f"{where}: {_fault(error)}") from None
     _check(plan, where)
     return plan
+
+
+def _fault(error: ValidationError) -> str:
+    """Return the first fault of a plan as a sentence; an unknown key before a missing one, which it may stand for."""
+    found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")[0]
+    key = ".".join(map(str, found["loc"]))
+    if found["type"] == "missing":
+        return f"the key {key} is missing: add it"
+    if found["type"] == "tuple_type":
+        return f'{key} = {found["input"]!r:.100}: expected a list of names, such as ["learning/interactions"]'
+    return error_message(found, ExperimentPlan)
 
 
 def plan_text(name: str) -> str:
@@ -157,7 +173,10 @@ def _check(plan: ExperimentPlan, where: str) -> None:
         raise AlsimError(f"{where}: the shares of the arms must add up to 1; got {total:g}: divide them by it")
     if not plan.metrics:
         raise AlsimError(f"{where}: metrics must name at least one metric; got none: add learning/interactions")
-    _ = plan.tested, plan.guarded  # raise for unknown ones
+    try:
+        _ = plan.tested, plan.guarded, plan.experiment  # raise for invalid ones
+    except AlsimError as error:
+        raise AlsimError(f"{where}: {error}") from None
     if zero := [name for name, margin in plan.guardrails.items() if margin == 0]:
         raise AlsimError(
             f"{where}: the tolerated change of the guardrail {zero[0]} must not be 0, as its sign tells the direction; "

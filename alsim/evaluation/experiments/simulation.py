@@ -127,8 +127,7 @@ def read_world(plan: ExperimentPlan, num_threads: int) -> World:
                 f"arms.{name}: the policy {policy.name!r:.60} learns across learners, so students of its arm are not "
                 "independent; use a policy that learns from each student alone"
             )
-    experiment = Experiment(plan.name, {name: arm.share for name, arm in plan.arms.items()}, unit=plan.unit)
-    world = World(plan, experiment, config, bank, policies, num_threads)
+    world = World(plan, plan.experiment, config, bank, policies, num_threads)
     if plan.students * plan.repetitions > MAX_LEARNERS - world.first_learner:
         raise AlsimError(f"students times repetitions must be at most {FIRST_HELD_OUT:,}: use fewer repetitions")
     return world

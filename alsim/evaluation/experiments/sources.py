@@ -9,11 +9,11 @@ from typing import Any
 from alsim.datasets.engine_log import EngineLog
 from alsim.datasets.sources import opened
 from alsim.datasets.store import Dataset
-from alsim.errors import AlsimError, InputTypeError
+from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.evaluation.experiments.data import ExperimentData
 from alsim.evaluation.experiments.logged import from_datasets, from_engine
 from alsim.evaluation.experiments.student_metrics import StudentMetric, split_metric
-from alsim.evaluation.experiments.tables import Roles, read_table
+from alsim.evaluation.experiments.tables import ROLES, Roles, read_table
 
 
 def read_experiment(
@@ -37,6 +37,12 @@ def read_experiment(
 
     Raises AlsimError for invalid sources, and InputTypeError for options that a source does not have.
     """
+    if isinstance(metrics, str):
+        raise InputTypeError(f"metrics must be a list of names; got {metrics!r:.60}: pass [{metrics!r:.60}]")
+    for name in columns:
+        if name not in ROLES:
+            cure = did_you_mean(name, ROLES) or f"; expected {', '.join(ROLES)}"
+            raise InputTypeError(f"read_experiment has no argument {name!r:.60}{cure}")
     chosen = [split_metric(metric) for metric in metrics]
     found = [opened(one) for one in (source if isinstance(source, list | tuple) else [source])]
     if not found:

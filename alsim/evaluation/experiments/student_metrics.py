@@ -35,6 +35,9 @@ STUDENT_METRICS: Mapping[str, Metric] = {
 }
 """Metrics by name: those of comparisons, and three more."""
 
+REAL = ("returned", "sessions", "session_minutes", "satisfaction", "ratings")
+"""Metrics of the logs of engines that depend on more than learning."""
+
 
 class StudentMetric(NamedTuple):
     """Metric of an experiment: the mean of a value per student, or the ratio of the sums of two values."""
@@ -57,7 +60,10 @@ def split_metric(text: str) -> StudentMetric:
     """Return the metric of a name, or of two names joined by "/". Raises AlsimError for other texts."""
     parts = [part.strip() for part in text.split("/")]
     if len(parts) > 2 or not all(parts):
-        raise AlsimError(f"a metric is a name, or a ratio such as learning/interactions; got {text!r:.100}")
+        raise AlsimError(
+            f"a metric is a name, or a ratio such as learning/interactions; got {text!r:.100}: name one, or two "
+            "joined by /"
+        )
     return StudentMetric(*parts)
 
 
@@ -65,6 +71,11 @@ def read_student_metric(text: str, source: str) -> StudentMetric:
     """Return a metric of simulated students. Raises AlsimError, which names the source, for an unknown one."""
     metric = split_metric(text)
     for name in metric.columns:
+        if name in REAL:
+            raise AlsimError(
+                f"{source}: simulated students have no {name}, which depends on more than a model of learning: test it "
+                "on real logs (alsim abtest)"
+            )
         if name not in STUDENT_METRICS:
             raise AlsimError(
                 f"{source}: unknown metric {name!r:.60}{did_you_mean(name, STUDENT_METRICS)}; expected some of "

@@ -50,9 +50,18 @@ class Roles:
         self.stratum, self.order = stratum, order
         self.assignment_time, self.covariate_time = assignment_time, covariate_time
 
+    @property
+    def has_times(self) -> bool:
+        """True if a time of assignment or of the covariate is named."""
+        return self.assignment_time is not None or self.covariate_time is not None
+
     def named(self) -> dict[str, str]:
         """Return the columns by role, without those that the table does not have."""
         return {role: column for role, column in vars(self).items() if column is not None}
+
+
+ROLES = tuple(name for name in Roles.__init__.__annotations__ if name not in ("arm", "return"))
+"""Names of the columns that a table may have, apart from the arm and the metrics."""
 
 
 def read_table(
@@ -71,8 +80,10 @@ def read_table(
     """
     metrics = list(metrics)
     wanted = {**roles.named(), **{f"metric {name}": name for metric in metrics for name in metric.columns}}
-    if roles.covariate_time is not None and (roles.covariate is None or roles.assignment_time is None):
-        raise InputTypeError("covariate_time needs covariate and assignment_time: pass the columns of all three")
+    if roles.has_times and None in (roles.covariate, roles.assignment_time, roles.covariate_time):
+        is_assignment = roles.covariate_time is None
+        given, other = ("assignment_time", "its time") if is_assignment else ("covariate_time", "the assignment time")
+        raise InputTypeError(f"{given} needs the covariate and {other}, too: pass the columns of all three, or of none")
     if roles.covariate in {name for metric in metrics for name in metric.columns}:
         raise AlsimError(
             f"the covariate {roles.covariate!r:.60} is a metric, too, and a metric is measured after the assignment: "
@@ -143,6 +154,12 @@ class _Reader:
         self._refuse(role, name, wrong, "must be a number or a time")
         return values
 
+    def seconds(self, role: str, name: str) -> tuple[Doubles, bool]:
+        """Return times in seconds, or numbers, (n,), and whether they are times. Raises AlsimError for other values."""
+        values, are_times = self._table.times(name)
+        self._refuse(role, name, np.isnan(values), "must be a number or a time")
+        return values, are_times
+
     def check_students(self, roles: Roles) -> None:
         """Raise AlsimError for a student who occurs twice, and for one in two arms."""
         codes, names = self.labels("student", str(roles.student))
@@ -163,8 +180,15 @@ class _Reader:
 
     def check_times(self, roles: Roles) -> None:
         """Raise AlsimError for a covariate that was measured after assignment."""
-        measured = self.times("covariate time", str(roles.covariate_time))
-        late = measured > self.times("assignment time", str(roles.assignment_time))
+        measured, is_measured_time = self.seconds("covariate time", str(roles.covariate_time))
+        assigned, is_assigned_time = self.seconds("assignment time", str(roles.assignment_time))
+        if is_measured_time != is_assigned_time:
+            numbers = roles.assignment_time if is_measured_time else roles.covariate_time
+            raise AlsimError(
+                f"{self.source}: the times of assignment and covariate must both be times, or both numbers; only the "
+                f"column {numbers!r:.60} has numbers: write the same kind in both"
+            )
+        late = measured > assigned
         if late.any():
             raise AlsimError(
                 f"{self.source}, {self._table.describe_row(int(late.argmax()))}: the covariate {roles.covariate!r:.60} "
@@ -185,4 +209,4 @@ class _Reader:
         )
 
 
-__all__ = ["MOST_ARMS", "Roles", "read_table"]
+__all__ = ["MOST_ARMS", "ROLES", "Roles", "read_table"]
