@@ -20,7 +20,7 @@ from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.cli.output import rounded, table_lines
-from alsim.config import Config, default_toml
+from alsim.config import REWARD_PRESETS, Config, default_toml
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import load_dataset
 from alsim.evaluation.dataset_summary import config_differences, summary
@@ -1017,3 +1017,16 @@ def test_an_invalid_report_is_refused_before_the_work(run, small, tmp_path):
     assert_refused(run("generate", "--config", small, "--out", out, "--json", tmp_path), "is a directory")
     assert not out.exists()
     assert_refused(run("init-config", tmp_path), f"{tmp_path} is a directory")
+
+
+def test_init_config_writes_a_preset(run, tmp_path, monkeypatch):
+    """Sessions over four weeks, of learners who forget, which last to the end."""
+    monkeypatch.chdir(tmp_path)
+    assert run("init-config", "spaced.toml", "--preset", "spaced")[0] == 0
+    config = Config.load("spaced.toml")
+    assert (config.max_episode_steps, config.sessions.interactions, config.sessions.break_hours) == (560, 20, 23.5)
+    assert config.reward_weights == REWARD_PRESETS["recall"] and config.retention.delay_hours == 7 * 24
+    assert config_differences(config.to_dict())["dynamics.name"] == "fsrs"
+    refused = run("init-config", "other.toml", "--preset", "spacd")
+    assert_refused(refused, "--preset must be one of 'default', 'spaced'; got 'spacd'; did you mean 'spaced'?")
+    assert not Path("other.toml").exists()

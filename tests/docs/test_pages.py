@@ -106,7 +106,7 @@ def test_the_pages_of_the_dynamics_have_every_parameter() -> None:
     standard = describe(DYNAMICS["standard"])["parameters"]
     for name in ours:
         page, described = text(f"dynamics/{name}.md"), describe(DYNAMICS[name])
-        rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.*?) ?\| ", page.split("## Parameters")[1], re.MULTILINE)
+        rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.*?) ?\| (.*?) ?\| ", page.split("## Parameters")[1], re.MULTILINE)
         own = {key: p for key, p in described["parameters"].items() if name == "standard" or standard.get(key) != p}
         expected = [(key, f"{p['default']:g}", bounds_of(p), p.get("unit", "")) for key, p in own.items()]
         assert rows == expected, name
