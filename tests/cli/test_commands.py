@@ -1026,7 +1026,7 @@ def test_init_config_writes_a_preset(run, tmp_path, monkeypatch):
     config = Config.load("spaced.toml")
     assert (config.max_episode_steps, config.sessions.interactions, config.sessions.break_hours) == (560, 20, 23.5)
     assert config.reward_weights == REWARD_PRESETS["recall"] and config.retention.delay_hours == 7 * 24
-    assert config_differences(config.to_dict())["dynamics.name"] == "fsrs"
+    assert config.to_dict()["dynamics"]["name"] == "fsrs"
     refused = run("init-config", "other.toml", "--preset", "spacd")
     assert_refused(refused, "--preset must be one of 'default', 'spaced'; got 'spacd'; did you mean 'spaced'?")
     assert not Path("other.toml").exists()
