@@ -212,7 +212,7 @@ def _check_size(numbers: Doubles, name: str, cure: str) -> None:
 def _read_array(values: ArrayLike, name: str, cure: str = "pass one row of values") -> Any:
     """Return values as an array. Raises AlsimError for ragged ones, and for masked values, which would count."""
     if np.ma.is_masked(values):
-        masked = int(np.ma.count_masked(values))
+        masked = int(np.ma.getmaskarray(np.ma.asarray(values)).sum())
         raise AlsimError(
             f"{name} must have no masked values; got {masked} of {np.size(values)}: leave them out (compressed), or "
             "replace them (filled)"
