@@ -116,7 +116,7 @@ class Experiment:
 
         Raises AssignmentError for an id that is not a text.
         """
-        if isinstance(units, str):
+        if isinstance(units, str) or not isinstance(units, Iterable):
             raise AssignmentError(f"units must be a list of ids; got {units!r:.100}: use assign for one unit")
         ids = units.tolist() if isinstance(units, np.ndarray) else list(units)
         numbers = uniform_numbers(self.name, ids)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from alsim.cli.output import shortened
 from alsim.cli.plot_page import (
     FAINT,
     GRID,
@@ -30,6 +31,8 @@ from alsim.utils.figures import any_script, write_figure
 
 ROW, AXIS, CURVE, LEFT = 16.0, 32.0, 130.0, 44.0
 """Heights of a row, of the labels below a diagram and of a diagram of curves, and width of its labels, points."""
+METRIC, ARM, SOURCE = 24, 16, 60
+"""Columns to which names of metrics, arms and sources are shortened."""
 CURVES = {
     "power": "effect found",
     "false_alarms": "false alarms",
@@ -44,9 +47,11 @@ def draw_abtest(file: Path, found: AbTest) -> None:
     """Draw the relative lifts of an A/B test with intervals, and confidence sequences; write the file atomically."""
     level = f"{100 * found.confidence:g} %"
     data = found.data
-    arms = ", ".join(f"{name} {size:,}" for name, size in zip(data.names, data.sizes.tolist(), strict=True))
+    arms = ", ".join(
+        f"{shortened(name, ARM)} {size:,}" for name, size in zip(data.names, data.sizes.tolist(), strict=True)
+    )
     blocks = [
-        paragraph(f"A/B test of {data.source}", TITLE, weight="bold"),
+        paragraph(f"A/B test of {shortened(data.source, SOURCE)}", TITLE, weight="bold"),
         note(f"Students: {arms}. Lines: {level} intervals. The dashed line is no difference."),
         heading("Difference from the control, in standard errors"),
         _differences(found.comparisons),
@@ -54,15 +59,20 @@ def draw_abtest(file: Path, found: AbTest) -> None:
     for one in found.comparisons:
         if one.sequence is not None:
             blocks += [
-                heading(f"{one.metric}, {one.arm} - {data.names[0]}: {level} confidence sequence"),
+                heading(f"{_name(one)}: {level} confidence sequence"),
                 _sequence(one),
             ]
     write_figure(stack(blocks), file)
 
 
+def _name(one: Comparison) -> str:
+    """Return the metric and the arm of a comparison."""
+    return f"{shortened(one.metric, METRIC)}, {shortened(one.arm, ARM)}"
+
+
 def _differences(found: Sequence[Comparison]) -> Block:
     """Return the block of dots with intervals: one row per metric and arm."""
-    names = [f"{one.metric}, {one.arm}" for one in found]
+    names = [_name(one) for one in found]
     height, left = len(names) * ROW, max(width_of(name, SMALL) for name in names) + 6
 
     def draw(page: Page, top: float) -> None:

@@ -217,16 +217,19 @@ def _plan_facts(found: Rehearsal) -> list[tuple[str, str]]:
     plan, effect = found.plan, found.effect
     arms = ", ".join(f"{name} ({arm.policy}, {100 * arm.share:g} %)" for name, arm in plan.arms.items())
     looks = f"{counted(len(found.ends), 'look')}" if plan.method == "sequential" else "one look, at the end"
-    lift = 100 * float(found.primary.lift[0].mean())
+    lift = "" if found.lift is None else f" ({100 * found.lift:+.2g} % of the control)"
+    least = "not known, as there is no interval"
     places = max(2, decimals(effect.se) if effect.se else 3)
+    if found.minimum_effect is not None:
+        least = f"{found.minimum_effect:.{places}f}, found with a power of {100 * plan.power:g} %"
     return [
         ("experiment", f"{plan.name}, {plan.students:,} students, assigned by {plan.unit}"),
         *_lines("arms", arms),
         ("rehearsals", f"{plan.repetitions:,} with other simulated students, {plan.dynamics} dynamics"),
         ("metric", plan.tested[0].name),
         ("test", f"{plan.method}, {looks}, {100 * plan.confidence:g} %"),
-        ("true effect", f"{effect.mean:+.{places}f} ({lift:+.2g} % of the control)"),
-        ("minimum effect", f"{found.minimum_effect:.{places}f}, found with a power of {100 * plan.power:g} %"),
+        ("true effect", f"{effect.mean:+.{places}f}{lift}"),
+        ("minimum effect", least),
         ("decision", _decision(found)),
     ]
 

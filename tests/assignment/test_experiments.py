@@ -181,6 +181,7 @@ def make(name="x", arms=None, **others):
         ),
         (lambda: make().assign(""), "at least one character; got ''"),
         (lambda: make().assign_many(["a", None]), "got None"),
+        (lambda: make().assign_many(5), "units must be a list of ids; got 5"),
         (lambda: make().assign_many("ada"), "units must be a list of ids; got 'ada': use assign for one unit"),
         (lambda: make().assign_many(np.arange(3)), "got 0: pass names"),
         (lambda: make(unit="class").unit_of("ada"), "the student 'ada' has no class, and the experiment 'x' assigns"),

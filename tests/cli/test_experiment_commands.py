@@ -92,6 +92,17 @@ def test_the_figure_of_an_ab_test(run, table, tmp_path, options):
     assert ("confidence sequence" in text) == bool(options)
 
 
+def test_long_names_are_within_the_figure(run, tmp_path):
+    """The metric and the arms have names of 60 characters."""
+    pytest.importorskip("matplotlib")
+    rows = [f"{'ab'[k % 2] * 60},{k % 7}" for k in range(90)]
+    (tmp_path / "a.csv").write_text(f"arm,{'m' * 60}\n" + "\n".join(rows))
+    options = ["--metric", "m" * 60, "--sequential", "--plot", tmp_path / "a.svg"]
+    assert run("abtest", tmp_path / "a.csv", "--arm", "arm", *options)[0] == 0
+    text = (tmp_path / "a.svg").read_text()
+    assert f">{23 * 'm'}…, {15 * 'b'}…<" in text and 25 * "m" not in text
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

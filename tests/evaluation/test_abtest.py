@@ -1,6 +1,7 @@
 """Analysis of A/B tests: against the functions on arrays, from tables, datasets and logs of engines, and bad input."""
 
 import csv
+import json
 import re
 
 import numpy as np
@@ -204,6 +205,16 @@ def test_the_interval_of_the_lift_is_a_sequence_with_one():
     test = ex.anytime_test(fixed.lift.lift, fixed.lift.se**2, N, tuned_for=1000)
     assert sequential.lift.ci == pytest.approx((test.lower, test.upper)) and sequential.lift.p == pytest.approx(test.p)
     assert sequential.to_dict()["lift_ci"] == [*sequential.lift.ci] != [*fixed.lift.ci]
+
+
+def test_the_report_is_json_if_the_covariate_predicts_all():
+    """The metric is twice the covariate, so that no variance is left."""
+    table = changed(before=np.arange(N) % 4, double=np.arange(N) % 4 * 2, arm=np.arange(N) % 8 // 4)
+    data = ex.read_experiment(table, ["double"], arm="arm", covariate="before")
+    for sequential in (False, True):
+        found = ex.analyse(data, ["double"], sequential=sequential)
+        assert found.comparisons[0].variance_reduction > 1e6
+        json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_a_ratio_of_zero_has_no_lift():

@@ -177,6 +177,15 @@ def test_empty_arms_are_refused():
     full, empty = Moments(*np.array([5.0, 1.0, 1.0])), Moments(*np.array([0.0, math.nan, math.nan]))
     with pytest.raises(AlsimError, match="treatment must have at least one value; got 0: wait for the first student"):
         asymptotic_difference(full, empty)
+    with pytest.raises(AlsimError, match="control must have at least one value"):
+        asymptotic_difference(Moments.of(np.empty(0)), full)
+    with pytest.raises(AlsimError, match=r"treatment must be Moments; got ndarray: pass Moments.of\(values\)"):
+        asymptotic_difference(full, np.ones(5))  # type: ignore[arg-type]
+
+
+def test_an_arm_with_one_value_excludes_nothing():
+    found = asymptotic_difference(Moments.of(np.array([1.0])), Moments.of(np.arange(50.0)))
+    assert (found.lower, found.upper, found.p) == (-math.inf, math.inf, 1) and found.estimate == 23.5
 
 
 def test_looks_share_the_level_and_unplanned_ones_are_refused():

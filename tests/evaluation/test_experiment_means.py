@@ -504,6 +504,7 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # ── bad input ────────────────────────────────────────────────────────────────────────────────────
 
 GOOD = ([1.0, 2.0, 3.0, 4.0], [2.0, 3.0, 4.0, 5.0])
+MASKED = np.ma.masked_greater([1.0, 2.0, 3.0, 9.0], 5)
 WRONG: list[tuple[Any, str]] = [
     (lambda: compare_means([], GOOD[1]), "control must have at least 2 values; got 0: "),
     (lambda: compare_means(GOOD[0], [1.0]), "treatment must have at least 2 values; got 1: "),
@@ -545,6 +546,12 @@ WRONG: list[tuple[Any, str]] = [
         lambda: cuped(*GOOD, [1.0, 2.0, math.nan, 1.0], [1.0] * 4),
         "control_before must be finite numbers; got nan at index 2",
     ),
+    (
+        lambda: compare_means(MASKED, GOOD[0]),
+        "control must not have masked cells; got one at index 3: leave out its row",
+    ),
+    (lambda: cuped(*GOOD, MASKED, GOOD[0]), "control_before must not have masked cells; got one at index"),
+    (lambda: cuped(*GOOD, MASKED[:, np.newaxis], np.ones((4, 1))), "control_before must not have masked cells"),
     (lambda: cuped(*GOOD, np.ones((4, 2)), np.ones((4, 1))), "the same covariates; got 2 and 1"),
     (lambda: cuped(*GOOD, np.ones((4, 0)), np.ones((4, 0))), "at least 1 covariate"),
     (

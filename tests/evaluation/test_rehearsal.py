@@ -1,5 +1,6 @@
 """Rehearsals of planned experiments: plans, assignment, false alarms, power, and the analysis of one experiment."""
 
+import json
 import math
 import re
 
@@ -205,6 +206,11 @@ BAD = [
     ({"unit": "class", "config": CLASSES, "cluster_robust": False}, "the errors must be cluster-robust"),
     ({"config": CLASSES, "cluster_robust": False}, "the errors must be cluster-robust"),
     ({"config": CLASSES, "students": 61}, "must be a multiple of the class size, 5; got 61: use 65"),
+    ({"unit": "class", "config": CLASSES, "students": 30, "looks": 2}, "6 classes are too few for 2 arms: plan 4"),
+    (
+        {"unit": "class", "config": CLASSES, "students": 60, "method": "sequential"},
+        "12 classes are too few for a confidence sequence, which begins at 20",
+    ),
     ({"method": "bayes"}, "method = 'bayes': expected 'fixed' or 'sequential'"),
 ]
 
@@ -214,6 +220,25 @@ def test_bad_plans_are_refused_in_one_sentence(changes, message):
     with pytest.raises(AlsimError, match=re.escape(message)) as error:
         plan(**changes)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.compiled
+def test_experiments_without_two_classes_in_an_arm_are_left_out():
+    """Eight classes: 100 experiments, of which 1 to 20 have no test (binomial, false alarms below .02)."""
+    found = ex.rehearse(plan(unit="class", config=CLASSES, students=40, looks=2, repetitions=100))
+    sizes, undefined = found.found.sizes, np.isnan(found.primary.effect[0])
+    assert undefined.tolist() == (sizes.min(axis=1) < 2).tolist() and 1 <= undefined.sum() <= 20
+    assert found.coverage.n == 100 - undefined.sum() == found.effect.n
+    assert found.effect.mean == pytest.approx(found.primary.effect[0][~undefined].mean())
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("method", ["fixed", "sequential"])
+def test_a_metric_that_never_varies_has_no_lift_and_no_sequence(method):
+    found = ex.rehearse(plan(metrics=["share_mastered"], method=method, repetitions=100))
+    assert found.lift is None and (found.minimum_effect is None) == (method == "sequential")
+    assert "lift" in json.loads(json.dumps(found.to_dict(), allow_nan=False)) and found.power.mean == 0
 
 
 def test_a_misspelt_key_is_named_instead_of_the_missing_one():

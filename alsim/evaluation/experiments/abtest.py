@@ -62,7 +62,7 @@ class Comparison(NamedTuple):
     p_adjusted: float
     """p-value by Holm's correction for all metrics and treatments; that of the sequence, if there is one."""
     variance_reduction: float | None
-    """Factor by which the covariate saves students; None without one."""
+    """Factor by which the covariate saves students; infinite (None in JSON) if it predicts all; None without one."""
 
     @property
     def p(self) -> float:
@@ -91,7 +91,7 @@ class Comparison(NamedTuple):
             "lift_ci": None if lift is None else _finite(lift.ci),
             "p": self.p,
             "p_adjusted": self.p_adjusted,
-            "variance_reduction": self.variance_reduction,
+            "variance_reduction": None if self.variance_reduction is None else _finite([self.variance_reduction])[0],
         }
 
 

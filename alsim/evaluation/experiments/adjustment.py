@@ -95,7 +95,7 @@ def _read_before(control: ArrayLike, treatment: ArrayLike, values: tuple[Doubles
     """Return the covariates of both arms, (n_c, K) and (n_t, K). Raises AlsimError."""
     found = []
     for given, y, arm in ((control, values[0], "control"), (treatment, values[1], "treatment")):
-        name, array = f"{arm}_before", np.asarray(given)
+        name, array = f"{arm}_before", np.asanyarray(given)
         if array.ndim == 2 and array.shape[1] == 0:
             raise AlsimError(f"{name} must have at least 1 covariate; got 0: use compare_means without one")
         columns = array.T if array.ndim == 2 else [given]

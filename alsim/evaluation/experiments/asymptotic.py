@@ -96,6 +96,8 @@ def asymptotic_difference(
     control. Raises AlsimError for invalid arguments, such as an empty arm.
     """
     for name, arm in (("control", control), ("treatment", treatment)):
+        if not isinstance(arm, Moments):
+            raise InputTypeError(f"{name} must be Moments; got {type(arm).__name__}: pass Moments.of(values)")
         if (np.asarray(arm.n) < 1).any():
             raise AlsimError(f"{name} must have at least one value; got 0: wait for the first student of each arm")
     squares = [np.where(np.asarray(arm.n) < 2, np.inf, arm.squared_error) for arm in (control, treatment)]

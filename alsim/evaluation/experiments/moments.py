@@ -22,11 +22,18 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, values: NDArray[np.floating]) -> Self:
-        """Return the moments along the last axis of values (..., n), n >= 2."""
+        """Return the moments along the last axis of values (..., n).
+
+        The variance of one value is NaN, and so is the mean of none.
+        """
         x = np.asarray(values, np.float64)
-        first, n = x[..., :1], x.shape[-1]  # equal values have exactly this mean, and no variance
+        n = np.full(x.shape[:-1], float(x.shape[-1]))
+        if x.shape[-1] < 2:
+            unknown = np.full(x.shape[:-1], np.nan)
+            return cls(n, x[..., 0] if x.shape[-1] else unknown, unknown)
+        first = x[..., :1]  # equal values have exactly this mean, and no variance
         rest = x - first
-        return cls(np.full(x.shape[:-1], float(n)), first[..., 0] + rest.mean(axis=-1), rest.var(axis=-1, ddof=1))
+        return cls(n, first[..., 0] + rest.mean(axis=-1), rest.var(axis=-1, ddof=1))
 
     @property
     def squared_error(self) -> Doubles:

@@ -15,11 +15,14 @@ from alsim.bank.items import Bank
 from alsim.config import Config, independent_unit
 from alsim.config.sections import Count, Section, Share, error_message
 from alsim.errors import AlsimError, did_you_mean
+from alsim.evaluation.experiments.asymptotic import FIRST
 from alsim.evaluation.experiments.student_metrics import StudentMetric, read_student_metric
 from alsim.utils.reading import MAX_TOML, missing_file_cure, read_text, read_toml, reason
 
 SHIPPED = ("learning", "mastery", "classes")
 """Names of the plans that are part of the package."""
+LEAST = 4
+"""Least number of students or classes per arm: with fewer, chance often leaves an arm without two of them."""
 LARGEST = 10**9
 """Largest number of students of all repetitions."""
 Level = Annotated[float, Field(gt=0, lt=1)]
@@ -190,11 +193,21 @@ def _check(plan: ExperimentPlan, where: str) -> None:
     if plan.students * plan.repetitions > LARGEST:
         raise AlsimError(f"{where}: students times repetitions must be at most {LARGEST:,}: use fewer repetitions")
     unit = independent_unit(plan.rules()[0].to_dict())
+    units, kind = plan.students, "students"
     if unit.name == "class":
         _check_classes(plan, unit.size, where)
+        units, kind = plan.students // unit.size, "classes"
     elif plan.unit == "class":
         raise AlsimError(
             f"{where}: unit = 'class' needs effects of classes: add a table [config.classes] with size and mastery_std"
+        )
+
+    if (plan.unit == "class" and units < LEAST * len(plan.arms)) or units < 2 * LEAST:
+        raise AlsimError(f"{where}: {units} {kind} are too few for {len(plan.arms)} arms: plan {LEAST} for each arm")
+    if plan.method == "sequential" and units < FIRST:
+        raise AlsimError(
+            f"{where}: {units} {kind} are too few for a confidence sequence, which begins at {FIRST}: plan more, or "
+            "use method = 'fixed'"
         )
 
 

@@ -68,11 +68,18 @@ class Rehearsal:
         return self.found.final[self.plan.tested[0].name]
 
     @property
-    def minimum_effect(self) -> float:
-        """Smallest effect on the primary metric that is found with the power of the plan."""
+    def minimum_effect(self) -> float | None:
+        """Smallest effect on the primary metric that is found with the power of the plan; None without intervals."""
         special, final = require("scipy.special", "evaluation", "a rehearsal"), self.primary
-        half = float(np.median((final.high[0] - final.low[0]) / 2))
-        return half + float(special.ndtri(self.plan.power)) * float(np.median(final.se[0]))
+        half = float(np.nanmedian((final.high[0] - final.low[0]) / 2))
+        found = half + float(special.ndtri(self.plan.power)) * float(np.nanmedian(final.se[0]))
+        return found if np.isfinite(found) else None
+
+    @property
+    def lift(self) -> float | None:
+        """Mean of the lifts of the first treatment on the primary metric; None if a control mean is 0."""
+        found = self.primary.lift[0][~np.isnan(self.primary.effect[0])]
+        return float(found.mean()) if np.isfinite(found).all() else None
 
     @property
     def effect(self) -> Statistic:
@@ -81,9 +88,10 @@ class Rehearsal:
 
     @property
     def coverage(self) -> Statistic:
-        """Share of the final intervals that contain this effect."""
+        """Share of the final intervals that contain this effect, where both arms have at least two units."""
         final, truth = self.primary, self.effect.mean
-        return _share((final.low[0] <= truth) & (truth <= final.high[0]))
+        covered = (final.low[0] <= truth) & (truth <= final.high[0])
+        return _share(covered[~np.isnan(final.effect[0])])
 
     def curves(self) -> dict[str, list[float]]:
         """Return the shares of the repetitions in which an effect was found by each look: the true one, and false ones.
@@ -102,7 +110,7 @@ class Rehearsal:
             low, high = (final.low[0], final.high[0]) if margin > 0 else (-final.high[0], -final.low[0])
             report[metric.name] = {
                 "tolerated": margin,
-                "change": float(final.effect[0].mean()),
+                "change": float(np.nanmean(final.effect[0])),
                 "found_broken": float((low > abs(margin)).mean()),
                 "found_kept": float((high <= abs(margin)).mean()),
             }
@@ -122,9 +130,9 @@ class Rehearsal:
             "looks": self.ends.tolist(),
             "confidence": plan.confidence,
             "metric": plan.tested[0].name,
-            "control": float(self.primary.control[0].mean()),
+            "control": float(np.nanmean(self.primary.control[0])),
             "effect": effect.mean,
-            "lift": float(self.primary.lift[0].mean()),
+            "lift": self.lift,
             **{name: found.mean for name, found in shares.items()},
             "curves": self.curves(),
             "decision_time": self.decision_time,

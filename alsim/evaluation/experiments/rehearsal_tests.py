@@ -28,7 +28,7 @@ class Looks(NamedTuple):
 
 
 class Final(NamedTuple):
-    """Effects of one metric at the planned end, arrays (K, R)."""
+    """Effects of one metric at the planned end, arrays (K, R); NaN where an arm has fewer than two units."""
 
     effect: Doubles
     se: Doubles
@@ -167,7 +167,8 @@ def final_of(plan: ExperimentPlan, sample: Sample) -> Final:
         if plan.method == "sequential":
             sequence = anytime(plan, one, sample, arm)
             low, high = sequence.lower, sequence.upper
-        columns.append((fixed.value, fixed.se, low, high, lift(one.means).value, one.means.control))
+        effects = (fixed.value, fixed.se, low, high, lift(one.means).value, one.means.control)
+        columns.append(tuple(np.where(one.is_defined, column, np.nan) for column in effects))
     return Final(*(np.stack(column) for column in zip(*columns, strict=True)))
 
 
