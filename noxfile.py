@@ -40,8 +40,8 @@ UNCOMPILED = "(not ci or interpreted) and not compiled and not versionless"
 IN_PARALLEL = ("-n", "auto", "--dist", "worksteal")
 """Options of pytest-xdist: one worker per core. PYTEST_XDIST_AUTO_NUM_WORKERS sets another number; 0 means none."""
 
-EXPERIMENTS = ("rehearsals", "fairness", "scorecards")
-"""Benchmarks of experiments, groups and student models."""
+EXPERIMENTS = ("rehearsals", "fairness", "scorecards", "schedulers")
+"""Benchmarks of experiments, groups, student models and schedulers."""
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -303,6 +303,14 @@ def ope_peers(session: nox.Session) -> None:
     session.run(str(theirs / "python"), "-m", "benchmarks.ope_peers", external=True)
 
 
+@nox.session(name="memory-peers", venv_backend=PIP)
+def memory_peers(session: nox.Session) -> None:
+    """Print reviews per second of alsim, fsrs-rs and FSRS-Optimizer."""
+    session.install("-q", *UNCOMPILED_TORCH)  # FSRS-Optimizer needs it
+    session.install("-q", "-e", ".", "fsrs-rs-python==0.9.3", "FSRS-Optimizer==6.5.0", *group("bench"))
+    session.run("python", "-m", "benchmarks.memory_peers", env={"OMP_NUM_THREADS": "1"})
+
+
 def new_environment(session: nox.Session, folder: str, *requirements: str) -> Path:
     """Create a virtual environment with these requirements, and return the folder of its commands."""
     session.run("python", "-m", "venv", "--clear", folder)
@@ -381,7 +389,7 @@ def claims(session: nox.Session) -> None:
     for claim in ("policies", "engine_stores", "engine_server", "cold_start", "ope", "ope_time", *EXPERIMENTS):
         session.run("python", "-m", f"benchmarks.{claim}")
     session.run("python", "-m", "benchmarks.training_time", "--part", "alsim")
-    for peers in ("training-time-torch", "training-time-jax", "ope-peers"):
+    for peers in ("training-time-torch", "training-time-jax", "ope-peers", "memory-peers"):
         session.notify(peers, [])
     for recipe in ("compat-torchrl", "compat-rllib", "compat-tianshou", "compat-cleanrl", "compat-dkt"):
         session.notify(recipe, ["-m", "long", "-s"])

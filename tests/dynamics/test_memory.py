@@ -249,3 +249,14 @@ def test_invalid_settings_are_refused(changes: Any, expected: str) -> None:
     with pytest.raises(ConfigError) as error:
         Config.read(changes)
     assert expected in str(error.value)
+
+
+def test_the_defaults_are_those_of_the_student_models() -> None:
+    """The published weights of FSRS-6, and the assumed ones of half-life regression, stand in both."""
+    from alsim.models import fsrs as memory
+    from alsim.models.hlr import WEIGHTS
+
+    own = fsrs.Fsrs()
+    assert tuple(getattr(own, f"w{k}") for k in range(21)) == memory.WEIGHTS
+    learner = half_life.HalfLife()
+    assert (learner.right_weight, learner.wrong_weight, learner.base) == tuple(WEIGHTS)
