@@ -12,7 +12,7 @@ POLICIES = (
     *("zpd", "zpdes", "cat", "leitner", "sm2", "fsrs", "threshold", "random-due", "bkt", "student", "engine", "oracle"),
     *("thompson", "lints", "ucb1", "linucb", "softmax", "igw", "exp3"),
 )
-DYNAMICS = ("standard", "linked", "bkt", "prerequisites", "fatigue")
+DYNAMICS = ("standard", "linked", "bkt", "prerequisites", "fatigue", "half-life", "fsrs")
 POLICY_GROUP, DYNAMICS_GROUP = "alsim.policies", "alsim.dynamics"
 POLICY_FILE = "policy.json"
 """Names, groups of entry points, and file of a saved policy; repeated here, because their modules load numba."""

@@ -71,6 +71,7 @@ class Reward(StrEnum):
 
     specified = "specified"
     learning = "learning"
+    recall = "recall"
 
 
 @app.command(

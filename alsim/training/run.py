@@ -102,7 +102,7 @@ def train(
     name             name of the policy, which datasets and rollouts show; None: that of the algorithm
     seed             seed of learners, networks and exploration
     config, bank, dynamics, observation   as for the environments
-    reward           preset "specified" or "learning", which replaces the reward weights of the configuration
+    reward           preset "specified", "learning" or "recall", which replaces the reward weights of the configuration
     hyperparameters  object of PPO or DQN (of SB3PPO or SB3DQN with the backend "sb3"), mapping or TOML file; None: the
                      defaults
     eval_every       interactions between evaluations, rounded up to complete rollouts; each writes a checkpoint. None:

@@ -19,7 +19,15 @@ def lanes_of(column, n):
 
 
 def test_the_table_has_every_field_with_its_type_and_length():
-    assert (*LEARNER_FIELDS, "hours", "row", "parameters", "lo_state", "learner_state") == LearnerArrays._fields
+    assert (
+        *LEARNER_FIELDS,
+        "hours",
+        "row",
+        "parameters",
+        "lo_state",
+        "learner_state",
+        "recall",
+    ) == LearnerArrays._fields
     lanes = Lanes(3, responses=True)
     width = {"rows": 32, "asked": 30, "right": 30, "responses": 62}
     for name, column in leaves(lanes.learners):
@@ -27,7 +35,7 @@ def test_the_table_has_every_field_with_its_type_and_length():
         assert column.shape == (3 * width.get(name, 1),), name
     plain = Lanes(3).learners
     assert [name for name, column in leaves(plain) if len(column) == 0] == ["asked", "right", "responses"]
-    assert plain.hours == plain.row == plain.parameters == plain.lo_state == plain.learner_state == ()
+    assert plain.hours == plain.row == plain.parameters == plain.lo_state == plain.learner_state == plain.recall == ()
 
 
 @pytest.mark.parametrize("responses", [False, True])

@@ -217,7 +217,7 @@ def test_settings_contain_everything_that_determines_the_result():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"reward": "praise"}, "reward must be one of 'specified', 'learning'; got 'praise'"),
+        ({"reward": "praise"}, "reward must be one of 'specified', 'learning', 'recall'; got 'praise'"),
         ({"eval_every": 0}, "eval_every must be an integer of at least 1; got 0"),
         ({"seed": -1}, r"seed must be an integer in [0, 2**64); got -1"),
         ({"num_envs": 65_537}, "num_envs = 65537: expected a number <= 65536"),

@@ -229,7 +229,7 @@ LOADERS = {"np", "numpy", "json", "tomllib", "pickle", "torch"}
 ALLOWED = {
     "alsim/cli/app.py: open(os.devnull, encoding='utf-8')": "replaces a closed stdin",
     "alsim/cli/app.py: os.open(os.devnull, os.O_WRONLY)": "discards output",
-    "alsim/config/settings.py: resources.files('alsim').joinpath('default.toml').read_text(encoding='utf-8')": "own",
+    "alsim/config/settings.py: resources.files('alsim').joinpath(f'{name}.toml').read_text(encoding='utf-8')": "own",
     "alsim/jit/cache.py: path.read_text(encoding='utf-8')": "the package",
     "alsim/jit/cache.py: path.read_bytes()": "the package",
     "alsim/jit/storage.py: Path(self._index_path).read_bytes()": "the cache of kernels, which must be trusted",
