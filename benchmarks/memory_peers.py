@@ -2,8 +2,9 @@
 
 fsrs-rs and FSRS-Optimizer simulate one person with a deck of 10,000 cards over DAYS days, at a retention of 0.9 and at
 most 30 minutes per day, by their defaults. alsim runs 4,096 learners with 30 outcomes under `fsrs`, with a break of a
-day after every 20 interactions: all interactions are questions, and the recall of all outcomes is observed after each.
-`alsim, scheduler` is a rollout of the policy `fsrs`, which chooses each review. All use one core. The simulator of
+day after every 20 interactions, which all are questions. The recall of all outcomes is observed after breaks, or after
+each interaction. `alsim, scheduler` is a rollout of the policy `fsrs`, which chooses each review. All use one core. The
+peers choose reviews, too, and sum recall once per day. The simulator of
 FSRS-Optimizer takes a minute or more.
 """
 
@@ -13,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,9 +30,9 @@ SCHEDULED = 10_000
 ROUNDS = 3
 
 
-def of_steps() -> Callable[[], int]:
+def of_steps(observe_at: str = "break") -> Callable[[], int]:
     """Return a function that steps a vector environment, and returns the number of reviews."""
-    env = alsim.AdaptiveLearningVectorEnv(LANES, config=forgetting("fsrs", "interaction"))
+    env = alsim.AdaptiveLearningVectorEnv(LANES, config=forgetting("fsrs", observe_at))
     env.reset(seed=SEED)
     actions = np.random.default_rng(SEED).integers(0, 3 * 30, (STEPS, LANES))
     env.step(actions[0])
@@ -84,6 +86,7 @@ def of_optimizer() -> Callable[[], int]:
 
 CONTENDERS: dict[str, tuple[Callable[[], Callable[[], int]], int]] = {
     "alsim, steps": (of_steps, ROUNDS),
+    "alsim, steps, recall observed after each": (partial(of_steps, "interaction"), ROUNDS),
     "alsim, scheduler": (of_scheduler, ROUNDS),
     "fsrs-rs 0.9.3": (of_fsrs_rs, ROUNDS),
     "FSRS-Optimizer 6.5.0": (of_optimizer, 1),
