@@ -86,7 +86,6 @@ def init_config(
     from alsim.config import preset_toml
 
     text = preset_toml(preset)
-
     if file.is_dir():
         raise AlsimError(f"{file} is a directory; expected a file to write")
     if file.exists() and not force:

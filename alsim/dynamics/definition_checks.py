@@ -44,8 +44,9 @@ def check_definition(dynamics: Dynamics) -> None:
         if flag == "reads_parents" and dynamics.reads_parents in parameters._field_defaults:
             continue
         if type(getattr(dynamics, flag)) is not bool:
+            names = " or the name of a parameter" if flag == "reads_parents" else ""
             raise InputTypeError(
-                f"{flag} of the dynamics {name!r} must be True or False; got {getattr(dynamics, flag)!r:.100}"
+                f"{flag} of the dynamics {name!r} must be True or False{names}; got {getattr(dynamics, flag)!r:.100}"
             )
     if not isinstance(dynamics.source, str):
         raise InputTypeError(f"source of the dynamics {name!r} must be a string; got {dynamics.source!r:.100}")

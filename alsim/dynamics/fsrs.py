@@ -80,7 +80,7 @@ def by_grade(grade: f32, again: f32, hard: f32, good: f32, easy: f32) -> f32:
 @rule
 def first_difficulty(p: Fsrs, grade: f32) -> f32:
     """Return the difficulty after a first review, before it is held in [1, 10]."""
-    decrease = by_grade(grade, exp(f32(p.w5 * ZERO)), exp(f32(p.w5)), exp(f32(p.w5 * HARD)), exp(f32(p.w5 * GOOD)))
+    decrease = by_grade(grade, ONE, exp(f32(p.w5)), exp(f32(p.w5 * HARD)), exp(f32(p.w5 * GOOD)))
     return p.w4 - decrease + ONE
 
 
