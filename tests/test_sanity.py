@@ -205,7 +205,12 @@ LEARNERS = {
         {"share": 0.2, "dynamics": {"ability_gain": 0.05}},
     ],
 }
-OF_DYNAMICS = {"bkt": {"p_forget": 0.05, "p_guess": "item"}, "fatigue": {"learning_loss": 0.9, "slowing": 2.0}}
+OF_DYNAMICS = {
+    "bkt": {"p_forget": 0.05, "p_guess": "item"},
+    "fatigue": {"learning_loss": 0.9, "slowing": 2.0},
+    "half-life": {"strength": 1.0, "ability_weight": 0.5},
+    "fsrs": {"strength": 1.0, "ability_weight": 0.5},
+}
 """Parameters that make the effects of a dynamics large."""
 
 
@@ -265,6 +270,10 @@ BROKEN_DYNAMICS = {
     ("bkt", "p_learn"): (0.15, {"mastery progression"}),
     ("bkt", "p_forget"): (0.1, {"mastery progression"}),
     ("bkt", "p_slip"): (0.15, {"correct rate"}),
+    ("half-life", "right_weight"): (0.3, {"mastery progression"}),
+    ("half-life", "strength"): (1.1, {"mastery progression"}),
+    ("fsrs", "w6"): (3.1, {"mastery progression"}),
+    ("fsrs", "ability_weight"): (1.0, {"correct rate"}),
 }
 
 

@@ -37,9 +37,11 @@ from alsim.sanity.bounds import (
     mean_bound,
     time_distributions,
 )
-from alsim.sanity.formulas import RULES, Rules, parameters_of, rows_of, situation, start_of
+from alsim.sanity.formulas import RULES, Rules, memory_of, parameters_of, rows_of, situation, start_of
+from alsim.sanity.memories import MEMORIES, Practice, State, recall_of
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
+from alsim.simulator.state import observed_at
 from alsim.testing import check_vector_env
 from alsim.types import MAX_LEARNERS, Doubles, Longs, Reason
 from alsim.utils.text import counted
@@ -50,6 +52,8 @@ STEPS = 20
 """Interactions per lane in the checks of answers."""
 EPISODES = 512
 """Number of episodes in the checks of rollouts."""
+MEMORY_ERROR = 1e-4
+"""Largest error of a memory or a recall, relative above 1: float32 through the powers of the formulas."""
 MOST_ROWS = 16
 """Largest number of rows of a population whose parameters are checked one by one."""
 SHIFT_RANGE = 0.01
@@ -238,6 +242,8 @@ def _progress(config: Config, bank: Bank, seed: int) -> Result:
         return _skipped(config)
     if formulas.rate is None:
         return _known_outcomes(config, bank, seed)
+    if type(config.dynamics) in MEMORIES:
+        return _memories(config, bank, seed)
     simulator, parameters = _start(config, bank, seed, LANES), parameters_of(config, seed, LANES)
     generator = np.random.default_rng(seed)
     largest_fall, largest_error, answers = 0.0, 0.0, 0
@@ -255,6 +261,44 @@ def _progress(config: Config, bank: Bank, seed: int) -> Result:
         answers += len(lanes)
     ok = answers > 0 and largest_error < FLOAT32 and largest_fall <= 0
     return ok, f"{answers:,} answers: largest error {largest_error:.1e}, largest fall {largest_fall:.1e}"
+
+
+def _memories(config: Config, bank: Bank, seed: int) -> Result:
+    """Check that memory changes with each practice, and is forgotten, as specified (S14.5, S14.6)."""
+    memories, formulas = MEMORIES[type(config.dynamics)], RULES[type(config.dynamics)]
+    simulator, parameters = _start(config, bank, seed, LANES), parameters_of(config, seed, LANES)
+    starting = simulator.mastery.astype(np.float64)
+    generator, lanes = np.random.default_rng(seed), np.arange(LANES)
+    observes_each = observed_at(config, dynamics_of(config)) == "interaction"
+    weights = np.append(np.full(bank.num_questions, np.nan), bank.contents.effectiveness.astype(np.float64) / 0.15)
+    assert formulas.rate is not None
+    error, recall_error, practices = 0.0, 0.0, 0
+    for _ in range(STEPS):
+        actions = generator.integers(0, simulator.num_actions, LANES)
+        active, lo = ~simulator.learners.finished, _outcome_of(actions, bank.num_los)
+        before, hours = situation(simulator, parameters, lo), simulator.learners.hours.astype(np.float64)
+        simulator.step(actions, step_kernels.DISABLED)
+        item, correct = simulator.interaction.item, simulator.interaction.correct.astype(bool)
+        weight = weights[item]
+        practice = Practice(correct, weight, formulas.rate(before), hours)
+        after = memory_of(simulator, lo)
+        errors = [_largest_of(after, state) for state in memories.after(parameters, before.memory, practice)]
+        error = max(error, np.min(errors, axis=0)[active].max(initial=0))
+        practices += int(active.sum())
+        if observes_each:
+            asked = generator.integers(0, bank.num_los, LANES)
+            now, start = simulator.learners.hours, starting[lanes, asked]
+            recall = recall_of(memories, parameters, memory_of(simulator, asked), now, start)
+            recall_error = max(recall_error, abs(simulator.mastery[lanes, asked] - recall)[active].max(initial=0))
+    ok = practices > 0 and error < MEMORY_ERROR and recall_error < MEMORY_ERROR
+    observed = f", of observed recall {recall_error:.1e}" if observes_each else "; recall is observed after breaks only"
+    return ok, f"{practices:,} practices: largest relative error of memory {error:.1e}{observed}"
+
+
+def _largest_of(found: State, expected: State) -> Doubles:
+    """Return the largest error of the fields of a state of each learner, relative where the field exceeds 1, (N,)."""
+    errors = [abs(found[name] - values) / np.maximum(1, abs(values)) for name, values in expected.items()]
+    return np.asarray(np.max(errors, axis=0))
 
 
 def _outcome_of(actions: Longs, num_los: int) -> Longs:

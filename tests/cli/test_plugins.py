@@ -183,9 +183,7 @@ def test_imported_modules_register_policies_with_arguments(run, folder):
 
 @pytest.mark.interpreted
 def test_every_command_reads_configurations_with_imported_dynamics(run, folder, monkeypatch):
-    needed = (
-        "expected a registered dynamics: standard, linked, bkt, prerequisites, fatigue; on the command line, --import"
-    )
+    needed = f"expected a registered dynamics: {', '.join(DYNAMICS)}; on the command line, --import"
     arguments = ("--learners", 4, "--episodes", 1, "--config", "instant.toml", "--no-store-observations")
     assert needed in refused(run("generate", *arguments, "--out", "d"))
     accepted(run("generate", *arguments, "--out", "d", "--import", "instant"))
