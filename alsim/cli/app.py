@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import traceback
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -63,7 +64,7 @@ def main() -> None:
     print_own_warnings()
     try:
         try:
-            typer.main.get_command(app).main(prog_name="alsim")  # the same name for python -m alsim
+            _command().main(prog_name="alsim")  # the same name for python -m alsim
         finally:
             sys.stdout.flush()  # here, where an error can still be reported
     except BrokenPipeError:
@@ -86,6 +87,12 @@ def main() -> None:
         if not _print_policy_error(error):
             raise
         sys.exit(INVALID_INPUT)
+
+
+@cache
+def _command() -> Any:
+    """Return the command with all subcommands. They take a tenth of a second to build."""
+    return typer.main.get_command(app)
 
 
 def _print_policy_error(error: Exception) -> bool:
