@@ -75,7 +75,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_ci(session: nox.Session) -> None:
-    """Run the slow tests, marked `ci`, that the session `tests` omits."""
+    """Run the slow tests, marked `ci`, that the session `tests` omits; `-- --part K/N` runs part K of N.
+
+    They take an hour on two cores. `.ci/run` runs one of eight parts, by the hash of the commit, so that successive
+    commits run different parts.
+    """
     session.install("-q", "-e", ".", *group("test"))
     session.run("pytest", *IN_PARALLEL, "-m", SLOW, *session.posargs)
 
@@ -107,35 +111,40 @@ def interpreted(session: nox.Session) -> None:
 
 WITHOUT_KERNELS = ("bank", "benchmarks", "cli", "curriculum", "docs", "responses", "utils", "test_config.py")
 """Below tests/, what runs no kernel that other tests do not run: tests of commands, pages and files."""
+EACH_KERNEL = (
+    *("envs", "jit", "numerics", "policies/test_policies.py", "rollouts", "simulator"),
+    *("test_classes.py", "test_oracle.py", "test_own_dynamics.py", "test_populations.py", "test_spec.py"),
+)
+"""Below tests/, what runs every kernel of learners, and compiles every policy."""
 
 
-def run_checked(session: nox.Session, marked: str) -> None:
-    """Run the tests of a marker expression that run kernels, with bounds checks of every array index.
+def run_checked(session: nox.Session, marked: str, *paths: str) -> None:
+    """Run the tests of a marker expression in some paths, with bounds checks of every array index.
 
     At the lowest optimisation level, which suffices to show that code compiles and that its results are right,
     compilation takes three quarters of the time.
     """
     env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    others = [] if session.posargs else [f"--ignore=tests/{path}" for path in WITHOUT_KERNELS]
-    session.run("pytest", *IN_PARALLEL, "-m", marked, *others, *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", marked, *(session.posargs or paths), env=env)
 
 
 @nox.session
 def boundscheck(session: nox.Session) -> None:
     """Run the tests with bounds checks of every array index, on the newest versions."""
     session.install("-q", "-e", ".", *group("test"))
-    run_checked(session, f"{UNCOMPILED} and not interpreted")
+    run_checked(session, f"{UNCOMPILED} and not interpreted", *(f"--ignore=tests/{path}" for path in WITHOUT_KERNELS))
 
 
 @nox.session(python="3.11")
 def tests_lowest(session: nox.Session) -> None:
-    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows, with bounds checks.
+    """Run the tests of kernels on the oldest Python and the lowest versions of pyproject.toml, with bounds checks.
 
-    `interpreted` runs those of commands, pages and files on the same versions. Of the tests that need machine code,
-    those of our own arithmetic do not depend on versions.
+    `interpreted` runs the others on the same versions. Of the tests that need machine code, those of our own arithmetic
+    do not depend on versions.
     """
     install_lowest(session)
-    run_checked(session, f"{QUICK} and not versionless and (not compiled or gymnasium or numba)")
+    selected = f"{QUICK} and not versionless and (not compiled or gymnasium or numba)"
+    run_checked(session, selected, *(f"tests/{path}" for path in EACH_KERNEL))
 
 
 @nox.session(name="compat-gymnasium")

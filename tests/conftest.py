@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -41,8 +42,26 @@ UNMEASURED = (
 """Tests of many interactions. In the interpreter, measuring coverage would double their time."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option --part K/N, which runs the K-th of N parts of the selected tests."""
+    parser.addoption("--part", metavar="K/N", help="run the tests of part K of N only, K in 0 … N - 1")
+
+
+def part_of(test: str, parts: int) -> int:
+    """Return the part of a test function, the same in any process and for all its parameters."""
+    return crc32(test.partition("[")[0].encode()) % parts
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Do not measure coverage during long tests: other tests run nearly all lines that they run."""
+    """Keep one part of the tests, and do not measure coverage during long tests.
+
+    Other tests run nearly all lines that long tests run.
+    """
+    if config.getoption("part"):
+        part, parts = map(int, config.getoption("part").split("/"))
+        others = [item for item in items if part_of(item.nodeid, parts) != part]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if part_of(item.nodeid, parts) == part]
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
             if item.path.as_posix().endswith(UNMEASURED):

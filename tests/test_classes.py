@@ -64,6 +64,7 @@ def test_effects_are_normal_and_independent() -> None:
     assert stats.pearsonr(ability[:, 0], shifts).pvalue > 1e-6
 
 
+@pytest.mark.ci
 def test_without_spread_no_bit_changes() -> None:
     alone = alsim.rollout("rules", num_learners=20, seed=3, config=LIMITS)
     neutral = alsim.rollout("rules", num_learners=20, seed=3, config={**LIMITS, "classes": {"size": 3}})

@@ -128,6 +128,7 @@ def test_tables_equal_the_rows(tmp_path: Path) -> None:
     assert Config.read(Config.load(toml).to_dict()).population == expected
 
 
+@pytest.mark.ci
 def test_rows_and_names_are_in_the_episodes(tmp_path: Path) -> None:
     config = {"num_los": 4, "max_episode_steps": 10, "population": TWO}
     run = alsim.rollout("uniform", num_learners=30, seed=2, config=config, episodes_per_learner=2)

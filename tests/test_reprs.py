@@ -250,6 +250,7 @@ def objects(tmp_path_factory) -> list[Any]:
     ]
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_every_public_object_has_a_short_repr(objects):
     for value in objects:

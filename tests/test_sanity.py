@@ -125,6 +125,7 @@ def test_checks_pass_under_unusual_configurations(name):
     assert failed(UNUSUAL[name]) == []
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_checks_pass_with_any_seed():
     """Four statistical checks, each below 1e-6 for all its tests, and 6 seeds: false alarm below 2.4e-5."""
@@ -331,6 +332,7 @@ def test_other_shares_fail(monkeypatch):
     assert "population" in failed(LEARNERS)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("factor", [0.95, 1.05])
 def test_a_wrong_chance_fails(monkeypatch, factor):
@@ -443,6 +445,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_rule_fails_its_check(monkeypatch, name):
@@ -563,6 +566,7 @@ def test_mean_bound_for_the_normal_and_its_square():
     assert exact < bounds.mean_bound(2, 2, n) < 1.2 * exact
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["frustration above 1", "an observation that is NaN", "an item of another cell"])
 def test_broken_rule_fails_its_check_with_few_lanes(monkeypatch, few, name):
     simulator, expected = BROKEN[name]
@@ -570,6 +574,7 @@ def test_broken_rule_fails_its_check_with_few_lanes(monkeypatch, few, name):
     assert expected <= set(failed({"num_los": 2, "max_episode_steps": 4}))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("change", "detail"),
     [

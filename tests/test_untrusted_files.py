@@ -692,6 +692,7 @@ def test_the_number_of_attacks():
     assert (len(KINDS), len(FILES), contents, places) == (47, 66, 1584, 396)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")  # of overflows and infinities in changed numbers
 @pytest.mark.parametrize("name", KINDS)
 def test_only_the_documented_error_leaves_a_reader(name, valid, tmp_path):
@@ -702,6 +703,7 @@ def test_only_the_documented_error_leaves_a_reader(name, valid, tmp_path):
     assert sum(map(bool, messages)) > len(messages) / 2  # others, such as a changed digit, give valid files
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes, devices and sockets in directories")
 @pytest.mark.timeout(60)  # reading a named pipe would block
 @pytest.mark.parametrize(("name", "file"), FILES)
@@ -910,6 +912,7 @@ COMMANDS = {
 """Commands with files that are refused, and a part of the message."""
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in directories, and names in UTF-16")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", COMMANDS)
@@ -928,6 +931,7 @@ def test_commands_end_with_one_sentence_and_status_2(name, tmp_path, monkeypatch
     assert message in printed.err and printed.err.startswith("alsim: ") and printed.err.count("\n") == 1
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="names of files are UTF-16 on Windows")
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_names_that_are_not_utf8_are_read_and_printed(tmp_path, encoding):

@@ -68,6 +68,7 @@ def test_another_process_has_the_same_arms():
     assert [*map(int, done.stdout.split())] == Experiment("x", {"a": 0.3, "b": 0.7}).assign_many(IDS[:500]).tolist()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("arms", [EVEN, {"a": 0.1, "b": 0.2, "c": 0.7}, {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}])
 def test_shares_are_those_stated(arms):
     """Chi-squared over 100,000 ids of each of 10 experiments; the probability of a false alarm is 10⁻⁶ per table.

@@ -311,6 +311,7 @@ def test_processes_share_a_log(log):
     assert check(log.path) == {"shared", *(str(100 * k + i) for k in range(4) for i in range(60))}
 
 
+@pytest.mark.ci
 @FORKS
 @FORKED
 def test_a_kill_at_any_moment_leaves_a_log_that_is_read_and_continued(log):

@@ -423,6 +423,7 @@ def test_a_gap_in_the_indices_is_refused(tmp_path, label, gap):
         load_bank(tmp_path)
 
 
+@pytest.mark.ci
 @given(st.one_of(st.binary(max_size=60), st.text(st.sampled_from('ax1.,;|\t "\n\r\0\ufeff')).map(str.encode)))
 @settings(max_examples=300, deadline=None)
 def test_garbage_is_a_bank_error_or_a_blank_line(garbage):

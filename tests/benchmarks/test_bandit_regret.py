@@ -51,6 +51,7 @@ def test_thompson_keeps_its_bound():
     assert lost < uniform / 3
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", [name for name in BANDITS if name != "uniform"])
 def test_only_bandits_that_read_the_context_learn_linear_arms(name):
     lost = regret(BANDITS[name], linear(50), steps=400)[:, -1].mean()

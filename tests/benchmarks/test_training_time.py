@@ -167,6 +167,7 @@ SHORT = {"num_envs": 8, "n_steps": 4, "minibatches": 2, "steps": 96, "net_arch":
 SMALL = alsim.Config(num_los=2)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("settings", "train"), [(PPO(**SHORT), ppo), (DQN(**SHORT), dqn)])
 def test_trainings_of_alsim_are_read_before_each_rollout_and_at_the_end(settings, train):
     policies = []
@@ -186,6 +187,7 @@ def test_shares_of_alsim_are_parts_of_the_whole(monkeypatch):
     assert min(shares.values()) > 0 and sum(shares.values()) <= 1 and products > 0  # the rest is the first reset
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_a_policy_that_repeats_one_question_earns_the_return_that_the_page_states():
     biases = np.zeros(270, np.float32)

@@ -302,6 +302,7 @@ def test_ctrl_c_at_any_line_loses_no_recorded_answer(cat, tmp_path, monkeypatch)
     assert [row["reply"] for row in report_of(tmp_path)["answers"]] == ["1", "0"]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -215,6 +215,7 @@ def test_a_single_episode_has_no_interval(run, small, tmp_path):
     assert re.search(r"of 1 episode ended in mastery; mean mastery at the end: 0\.\d{3}\.\n$", printed)
 
 
+@pytest.mark.ci
 def test_info_draws_a_dataset(run, small, tmp_path):
     """Means of each interaction equal those of all rows; shards are read one by one."""
     pytest.importorskip("matplotlib")
@@ -238,6 +239,7 @@ def test_info_draws_a_dataset(run, small, tmp_path):
         assert course.frustration[number - 1] == pytest.approx(rows.column("frustration").to_numpy().mean())
 
 
+@pytest.mark.ci
 def test_generate_draws_the_figure_of_info(run, small, dataset, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ("generate", "--learners", 3, "--episodes", 2, "--config", small, "-o", tmp_path / "e")
@@ -250,6 +252,7 @@ def test_generate_draws_the_figure_of_info(run, small, dataset, tmp_path):
     assert not (tmp_path / "again.png").exists()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("command", ["info", "generate", "show", "cat"])
 def test_an_invalid_figure_is_refused_before_the_work(run, dataset, small, tmp_path, command, monkeypatch):
     (tmp_path / "items.csv").write_text("b\n0\n")
@@ -276,6 +279,7 @@ def test_an_invalid_figure_is_refused_before_the_work(run, dataset, small, tmp_p
     assert_refused(run(*arguments, "--json", tmp_path / "closed" / "r.json"), "closed is read-only")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("command", ["info", "validate", "policies", "export", "generate", "bank", "fit"])
 def test_json_on_stdout_is_alone(run, small, dataset, checks, tmp_path, command):
     """With `--json -`, stdout has the report only, which equals that in a file."""
@@ -548,6 +552,7 @@ def test_existing_output_is_refused(run, small, dataset, tmp_path):
     assert_refused(run(*arguments, small / "d"), "small.toml")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("change", ["", "{}", '{"schema_version": 1}', '{"schema_version": 99}'])
 def test_info_names_a_broken_manifest(run, dataset, change):
     (dataset / "manifest.json").write_text(change)
@@ -775,6 +780,7 @@ def test_a_policy_for_other_observations_names_the_option(run, small, tmp_path):
 # ── separate processes ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_a_process_and_its_exit_status(tmp_path, small):
     done = process("bank", "--config", small, "--out", tmp_path / "bank")
     assert (done.returncode, done.stderr) == (0, "")
@@ -875,6 +881,7 @@ def test_closed_input_is_an_empty_input(tmp_path):
     assert "Traceback" not in closed.stderr
 
 
+@pytest.mark.ci
 @needs_bash
 def test_characters_outside_the_encoding_are_escaped(tmp_path):
     done = shell("mkdir é; PYTHONIOENCODING=ascii alsim init-config é/ä.toml", tmp_path)
@@ -892,6 +899,7 @@ def test_a_report_goes_to_the_streams_of_a_shell(dataset, target):
         assert '"transitions": ' in done.stdout and done.stdout.startswith(("d\n", "{"))
 
 
+@pytest.mark.ci
 @needs_bash
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", ["info d >/dev/full", "policies --json /dev/full", "--version >/dev/full"])
@@ -923,6 +931,7 @@ def test_the_real_validation_passes_in_a_new_process():
 # ── a published bank ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_from_a_real_bank_to_metrics(run, tmp_path, published):
     """The 85 items in five groups of Raîche (2002): bank, dataset, metrics."""
     items = published / "cat" / "tcals_3pl_bank.txt"
@@ -987,6 +996,7 @@ def test_export_refuses(run, dataset, tmp_path):
     assert_refused(refused, "license must be None for the format 'rllib'")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "..\\outside", "events/\n.parquet"])
 def test_a_dataset_with_paths_outside_it_is_refused(run, dataset, tmp_path, path):
     manifest = json.loads((dataset / "manifest.json").read_text())

@@ -138,6 +138,7 @@ def test_a_repeated_key_has_one_effect_and_another_body_is_refused(engine, run, 
     assert "the idempotency key 'k1' was used before, for another item, answer" in err
 
 
+@pytest.mark.ci
 def test_delete_asks_and_leaves_a_tombstone(engine, run, shop, monkeypatch):
     engine("respond", "shop", "ada", "addition-1", "--correct")
     for reply in ("n\n", "", "yess\n"):
@@ -273,6 +274,7 @@ def test_a_fit_of_a_command_is_a_model(engine, run, shop):
     assert load_engine("fitted").mastery("ada") == direct.mastery("ada") != {"a": 0.3, "b": 0.3}
 
 
+@pytest.mark.ci
 def test_init_replaces_with_force_only_and_keeps_the_students(engine, run, shop):
     engine("respond", "shop", "ada", "addition-1", "--correct")
     again = ("init", "shop", "--graph", "shop/skills.csv", "--catalogue", "shop/catalogue.csv", "--model", "elo")
@@ -353,6 +355,7 @@ def test_a_response_out_of_order_is_refused(engine, run, shop):
     engine("respond", "shop", "ada", "addition-1", "--wrong", "--time", "2026-02-03T10:30+01:00")  # the same moment
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -420,6 +423,7 @@ FORKS = [
 ]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("rounds", [pytest.param(5, marks=FORKS), pytest.param(15, marks=[*FORKS, pytest.mark.ci])])
 def test_two_processes_respond_at_the_same_time(rounds, run, shop):
     """Both answers are stored, the state is that of a replay, and one key has one effect."""
@@ -435,6 +439,7 @@ def test_two_processes_respond_at_the_same_time(rounds, run, shop):
     assert loaded.mastery("ada") == before
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kills", [pytest.param(6, marks=FORKS), pytest.param(30, marks=[*FORKS, pytest.mark.ci])])
 def test_a_killed_init_leaves_the_old_or_the_new_engine(kills, shop, tmp_path):
     """SIGKILL at moments over the whole duration of `init --force`; the next init then succeeds."""

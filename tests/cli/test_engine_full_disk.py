@@ -53,6 +53,7 @@ def fill(folder, free):
     assert shutil.disk_usage(folder).free == free
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("free", [0, 4096, 9 * 4096, 10 * 4096])
 def test_a_full_disk(run, disk, monkeypatch, free):
     """SQLite needs 32 KiB for its index of recent commits, and some pages of 4 KiB for a commit."""
@@ -93,6 +94,7 @@ def limited(limit):
     return status, out, err
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_limit_of_the_size_of_files(run, tmp_path, monkeypatch):

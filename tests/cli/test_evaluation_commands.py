@@ -132,6 +132,7 @@ def test_tables_fit_80_columns(report, policies):
     assert "nan" not in printed.lower()
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_tables_of_wide_characters_fit_80_columns(report, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -181,6 +182,7 @@ def test_chosen_metrics_replace_the_usual_ones(report):
     assert "gave up" not in printed
 
 
+@pytest.mark.ci
 def test_compare_writes_tables_for_papers(run, small, tmp_path):
     table, latex = tmp_path / "out" / "t.csv", tmp_path / "t.tex"
     arguments = ("compare", "rules", "uniform", "--learners", 5, "--config", small, "--csv", table, "--latex", latex)
@@ -199,6 +201,7 @@ def test_compare_writes_tables_for_papers(run, small, tmp_path):
     refused(run(*arguments[:-2], "--latex", table), "is also an input or another output of this command")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("command", ["compare", "matrix", pytest.param("audit", marks=pytest.mark.compiled)])
 def test_commands_draw(run, small, tmp_path, command):
     figure = tmp_path / "figure.svg"
@@ -234,6 +237,7 @@ def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy)
         assert ("ended the program with sys.exit(3), in " in err) == (policy == "Exits")
 
 
+@pytest.mark.ci
 def test_invalid_arguments_of_compare_are_sentences(run, small):
     for arguments, message in (
         (("rules",), "a comparison needs at least two policies; got ['rules']"),
@@ -266,6 +270,7 @@ def trained(directory, seed, name="ppo", **settings):
     (directory / "settings.json").write_text(json.dumps(content))
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_trainings_that_differ_only_by_seed_are_one_algorithm(report, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -376,6 +381,7 @@ def test_matrix_writes_tables_for_papers(run, small, tmp_path):
     assert "policy & standard" in latex.read_text()
 
 
+@pytest.mark.ci
 def test_invalid_arguments_of_matrix_are_sentences(run, small, tmp_path):
     (tmp_path / "deeper").mkdir()
     for name in ("x.csv", "deeper/x.csv"):

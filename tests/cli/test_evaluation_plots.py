@@ -201,6 +201,7 @@ QUICK = ("few", "dollars", "matrix, few", "audit, few")
 """Cases whose layout every session checks; `tests_ci` checks all."""
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.ci) for case in CASES]
 )
@@ -210,6 +211,7 @@ def test_every_text_is_large_enough_on_the_page_and_free_of_others(laid_out, cas
     assert not any(word in " ".join(words(texts)).lower().split() for word in ("nan", "none", "inf"))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "ending", ["svg", pytest.param("png", marks=pytest.mark.ci), pytest.param("pdf", marks=pytest.mark.ci)]
 )
@@ -223,6 +225,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path, case, ending):
     assert b"dc:date" not in files[0].read_bytes() and b"CreationDate" not in files[0].read_bytes()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("case", ["few", "dollars", "matrix, few", "matrix, dollars", "audit, few", "audit, dollars"])
 def test_names_are_text_in_svg(tmp_path, case):
     function, report, *others = CASES[case]
@@ -232,6 +235,7 @@ def test_names_are_text_in_svg(tmp_path, case):
     assert {*report.get("dynamics", ())} <= found
 
 
+@pytest.mark.ci
 def test_matplotlib_is_loaded_by_drawing_only():
     names = ", ".join(f"alsim.cli.{name}_plot" for name in ("comparison", "matrix", "audit"))
     code = f"import sys, {names}; print('matplotlib' in sys.modules)"
@@ -247,6 +251,7 @@ def lines_of(figure, gid):
     return [line for axes in figure.axes for line in axes.lines if str(line.get_gid()).startswith(gid)]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("case", ["few", "many"])
 def test_a_comparison_shows_each_policy_in_each_panel(laid_out, case):
     function, report, courses = CASES[case]
@@ -276,6 +281,7 @@ def test_lines_end_at_the_shares_of_the_report(laid_out):
                 assert line.get_ydata()[-1] == pytest.approx(100 * courses[label].ended[rows, -1].sum())
 
 
+@pytest.mark.ci
 def test_with_many_policies_the_leaders_are_highlighted_and_the_text_says_so(laid_out):
     function, report, courses = CASES["many"]
     figure, texts = laid_out(function, report, courses)
@@ -294,6 +300,7 @@ def test_an_ending_that_does_not_occur_is_a_sentence(laid_out):
     assert len(figure.axes) == 4  # two of the leaderboard, mastery, still running
 
 
+@pytest.mark.ci
 def test_undefined_means_and_missing_intervals_are_named(laid_out):
     _, texts = laid_out(*CASES["some means"])
     assert words(texts).count("undefined") == 4
@@ -358,6 +365,7 @@ def test_the_text_of_each_cell_lies_in_it_and_contrasts_with_it(laid_out, case):
     assert len(cells) == key + last + len(statistics)
 
 
+@pytest.mark.ci
 def test_a_darker_cell_has_a_larger_regret(laid_out):
     figure, texts = laid_out(*CASES["matrix, many"])
     report = CASES["matrix, many"][1]
@@ -385,6 +393,7 @@ def test_the_choice_is_framed_and_named(laid_out):
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("case", ["audit, few", "audit, many"])
 def test_each_policy_has_the_mark_of_its_kind(laid_out, case):
     report = CASES[case][1]
@@ -435,6 +444,7 @@ def test_spread_positions_keep_distance_and_order_and_are_optimal(seed):
     assert len(cost) > 3 and np.square(found - wanted).sum() <= cost.min() + 1e-9
 
 
+@pytest.mark.ci
 def test_labels_lie_in_the_frame_without_overlaps():
     rng = np.random.default_rng(0)
     points = {str(k): (x, y) for k, (x, y) in enumerate(rng.random((24, 2)) * (300, 250))}
@@ -447,6 +457,7 @@ def test_labels_lie_in_the_frame_without_overlaps():
     assert place_labels(points, dict.fromkeys(points, (200.0, 100.0)), 8, frame) is None
 
 
+@pytest.mark.ci
 def test_long_names_are_shortened_and_stay_different():
     labels = ["short", *(f"{'x' * 60}-{middle}-{'y' * 60}" for middle in "abc"), "a\nb"]
     found = plot_page.short_names(labels)

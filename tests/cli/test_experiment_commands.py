@@ -103,6 +103,7 @@ def test_long_names_are_within_the_figure(run, tmp_path):
     assert f">{23 * 'm'}…, {15 * 'b'}…<" in text and 25 * "m" not in text
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("options", "message"),
     [

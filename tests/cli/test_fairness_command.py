@@ -27,6 +27,7 @@ def log(tmp_path_factory):
     return directory / "log", BKTModel(Items.of_log(Responses.from_dataset(data))).save(directory / "bkt.npz")
 
 
+@pytest.mark.ci
 def test_simulated_learners_and_a_model(run, log, tmp_path):
     status, printed, _ = run("fairness", log[0], "--model", log[1], "--mastered", 0.6, "--json", tmp_path / "a.json")
     assert status == 0 and all(cell_len(line) <= 80 for line in printed.splitlines())
@@ -85,6 +86,7 @@ def test_a_table_of_the_user(run, table, tmp_path):
     assert "east" in drawing and "Forecasts: forecast - outcome *" in drawing
 
 
+@pytest.mark.ci
 def test_invalid_input(run, log, table, tmp_path):
     """One sentence each, which names the value and the cure."""
     alone = tmp_path / "alone"

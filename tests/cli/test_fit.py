@@ -162,6 +162,7 @@ def test_the_table_has_units_and_the_digits_of_the_standard_errors(run, fitted):
     assert "\x1b" not in out
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", ["bkt", "irt", "dkt", "pfa", "best-lr", "skill-mean", "hlr"])
 def test_the_report_fits_80_columns(run, fitted, tmp_path, model):
     long = "a knowledge component of the sixth grade 理解 unit 3 "
@@ -366,6 +367,7 @@ def test_a_changed_byte_of_a_dataset_is_refused(run, fitted, tmp_path, file_form
     assert not fitted
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "options",
     [
@@ -432,6 +434,7 @@ def test_logs_of_any_format(run, fitted, tmp_path, content, options):
     assert fitted[0].log.skills.tolist() == ["4", "5"]
 
 
+@pytest.mark.ci
 def test_names_that_the_fit_does_not_know_are_counted_or_refused(run, fitted, tmp_path):
     """A test with none of the names of the fit would be scored as if it fitted."""
     head = "student,skill,item,correct\n"
@@ -501,6 +504,7 @@ def test_caveats_of_a_fit_are_in_the_verdict(run, tmp_path):
     assert re.search(r"iterations, but 2 of 3 items are at a bound( and .*)?\.$", out)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("item_model", ["2pl", "3pl"])
 def test_priors_and_information_criteria_are_reported(run, tmp_path, item_model):
     answers = np.random.default_rng(0).integers(0, 2, (40, 3))
@@ -546,6 +550,7 @@ def test_options_of_other_models_are_refused(run, fitted, model, option):
     assert not fitted
 
 
+@pytest.mark.ci
 def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     (tmp_path / "there.json").write_text("{}")
     (tmp_path / "there.csv").write_text("x")
@@ -594,6 +599,7 @@ def test_the_name_of_a_fit_is_not_that_of_a_table(run, fitted):
         assert_refused(run("irt", "log.csv", *COLUMNS, "--out", name), message, f"--table {name}")
 
 
+@pytest.mark.ci
 def test_a_variant_of_irt_and_an_option_of_another_model_are_explained(run, fitted):
     for name in ("rasch", "1pl", "2pl", "3pl"):
         assert_refused(run(name, "log.csv"), f"fit it with: alsim fit irt log.csv --model {name}\n")
@@ -749,6 +755,7 @@ def test_items_with_the_name_of_a_covariate_are_named(run, fitted, tmp_path):
     assert fitted[-1].log.items.tolist() == ["q1"]
 
 
+@pytest.mark.ci
 def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
     for content in (
         "usr,skil,corect\na,x,1\n",
@@ -762,6 +769,7 @@ def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
         assert run("bkt", "log.csv", *shlex.split(err[err.index("--columns") :].partition(", or map")[0]))[0] == 0
 
 
+@pytest.mark.ci
 def test_the_messages_shown_in_the_docs_are_printed(run, fitted, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "models" / "fit-command.md").read_text(encoding="utf-8")
     (tmp_path / "means.json").write_text("{}")

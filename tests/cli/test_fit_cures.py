@@ -114,6 +114,7 @@ def test_the_proposed_options_lead_to_a_fit(run, tmp_path, name):
     assert f"of {students:,} student{'s' * (students > 1)}, {items} skills" in out
 
 
+@pytest.mark.ci
 def test_frequencies_with_another_name_are_proposed(run, tmp_path):
     for name in ("count", "n", "Frequency"):
         error, out = follow(run, f"a,b,c,{name}\n0,0,1,15\n1,0,1,13\n1,1,1,27\n", tmp_path)
@@ -135,6 +136,7 @@ def test_the_column_freq_is_recognised_in_any_case(run, tmp_path):
     assert status == 0 and "6 responses of 2 students, in 3 patterns, 3 skills" in out
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["n", "N", "count", "Weight", "Frequency"])
 def test_frequencies_with_another_name_are_proposed_before_they_are_omitted(run, tmp_path, name):
     error, out = follow(run, f"a,b,c,{name}\n{FREQUENCIES}", tmp_path)
@@ -151,6 +153,7 @@ HARD = "1,0,0\n0,0,0\n0,1,0\n0,0,1\n1,0,0\n1,1,0\n"
 """Answers to three hard items: few sums of a row exceed 1, so that a column of sums looks like an item."""
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("rows", [5, 6])
 @pytest.mark.parametrize("name", ["total", "score", "Sum", "result", "correct"])
 def test_sums_that_look_like_answers_are_omitted(run, tmp_path, name, rows):
@@ -272,6 +275,7 @@ def test_the_first_column_of_a_file_without_a_header_has_the_students(run, tmp_p
     assert "no column 's00' for student; the file has no header, so its columns are numbered from 0: the columns" in err
 
 
+@pytest.mark.ci
 def test_items_are_not_read_as_a_header(run, tmp_path):
     """A header with distinct numbers stays a header, and so do names of items that are 0 and 1."""
     for content, items in (
@@ -301,6 +305,7 @@ def table(codes, columns=4, rows=20, names=True):
     return wide(",".join(["id"] * names + [f"i{k}" for k in range(columns)]), *[range(rows)] * names, answers=cells)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("names", [True, False])
 @pytest.mark.parametrize(
     ("codes", "kind", "cure"),
@@ -391,6 +396,7 @@ def test_columns_whose_names_have_commas(run, tmp_path):
     assert status == 0 and "2 responses of 2 students" in out
 
 
+@pytest.mark.ci
 def test_all_codes_of_no_response_are_proposed_at_once(run, tmp_path):
     (tmp_path / "log.csv").write_text(table([0, 1, 1, 0, 9, 1, 0, 1, 99, 1, 0, 1, "omit"], rows=52))
     status, _, err = run()
@@ -406,6 +412,7 @@ def test_texts_of_spreadsheets_and_of_statistics_programs_are_missing(run, tmp_p
     assert "or pass --missing=-1,- if this value means no response" in run()[2]
 
 
+@pytest.mark.ci
 def test_options_that_cannot_apply_are_refused_with_the_option_to_remove(run, tmp_path):
     (tmp_path / "log.csv").write_text("id,x,y,z\na,1,0,0\nb,0,1,0\nc,0,1,1\n")
     for option in ("--duplicates drop", "--separator ';'", "--separator ''"):
@@ -419,6 +426,7 @@ def test_options_that_cannot_apply_are_refused_with_the_option_to_remove(run, tm
         assert f"cannot apply; remove {option}" in err
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("own", [",", ";", "\t", "|"])
 def test_a_delimiter_that_the_file_does_not_have_is_corrected(run, tmp_path, own):
     for content in ("student,skill,correct\na,x,1\nb,x,0\n", "id,p,q\na,1,0\nb,0,1\n", "2\n4,5\n1,0\n1\n4\n1\n"):

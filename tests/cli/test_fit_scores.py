@@ -44,6 +44,7 @@ def log(students, seed=0, ability=1.0):
 # ── intervals ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("num_students", [5, 10, 50])
 def test_the_auc_of_guesses_rarely_differs_from_chance(num_students):
     """2,000 tests of 20 responses per student, seed 0; abilities differ, and predictions are random.
@@ -176,6 +177,7 @@ def test_patterns_with_other_frequencies_are_other_students(run, tmp_path):
     assert "in-sample" not in fit_and_test(run, "log.csv", "other.csv")[0]
 
 
+@pytest.mark.ci
 def test_partial_credit_on_the_command_line(run, tmp_path):
     rng = np.random.default_rng(0)
     rows = [f"s{k % 20},{'xy'[k % 2]},{rng.choice([0, 0.5, 1])}" for k in range(200)]

@@ -235,6 +235,7 @@ def complete(*words, **options):
     return done.stdout.split(), done.stderr.split()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
@@ -270,6 +271,7 @@ def test_completion_offers_names_and_loads_nothing_heavy(words, offered, tmp_pat
     assert "torch" not in heavy
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("path", "option", "offered"),
     [

@@ -63,6 +63,7 @@ def test_faults_are_one_sentence(run, log, options, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.ci
 def test_an_engine_prints_the_due_skills(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "graph.json").write_text('{"add": [], "carry": ["add"]}', encoding="utf-8")

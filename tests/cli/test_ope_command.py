@@ -116,6 +116,7 @@ def engine_log(tmp_path):
     return alsim.engine.export_log(one, tmp_path / "export")
 
 
+@pytest.mark.ci
 def test_the_log_of_an_engine(run, engine_log):
     """The guide itself has the mean return of the log."""
     for options in ([], ["--columns", "reward=correct", "--missing", "0"]):
@@ -128,6 +129,7 @@ def test_the_log_of_an_engine(run, engine_log):
     assert status == 2 and "rules" in error and len(error.splitlines()) == 1
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_a_certificate(run, log, tmp_path):
     """The default number of learners of the true value takes long in the interpreter."""
@@ -149,6 +151,7 @@ def test_certificates_need_a_dataset(run, log, table):
         assert status == 2 and "--certify needs one dataset of simulated learners" in error and not printed
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("target", [TARGET, "rules"])
 def test_the_figure_shows_the_estimates(run, log, tmp_path, target):
     pytest.importorskip("matplotlib")
@@ -160,6 +163,7 @@ def test_the_figure_shows_the_estimates(run, log, tmp_path, target):
         assert f">{name}" in text
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("options", "message"),
     [

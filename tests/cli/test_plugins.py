@@ -216,6 +216,7 @@ def test_skipped_checks_have_not_passed_and_other_dynamics_have_no_specification
     assert (status, printed.splitlines()[-1]) == (1, "1 of 3 checks failed: three. 1 were skipped.")
 
 
+@pytest.mark.ci
 def test_warnings_about_rules_are_one_line(folder):
     Path("instant.py").write_text(RULES.replace("fail_streak=i32(0)", "fail_streak=learner.fail_streak"))
     command = [sys.executable, "-m", "alsim", "policies", "--import", "instant"]
@@ -409,6 +410,7 @@ def test_a_new_process_finds_them(kit):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.ci
 def test_a_worker_that_knows_only_the_parameters_loads_the_plugin(folder, monkeypatch):
     """Unpickling a configuration imports the module of the parameters, which does not register them."""
     pytest.importorskip("pip")
@@ -429,6 +431,7 @@ def broken(kit, distributions, monkeypatch):
     return kit
 
 
+@pytest.mark.ci
 def test_a_broken_plugin_gives_a_warning_with_its_distribution(broken):
     with pytest.warns(PluginWarning) as caught:
         load_plugins()

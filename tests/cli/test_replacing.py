@@ -43,6 +43,7 @@ SLOW = {"validate --config small.toml": [pytest.mark.ci]}
 """Marks of commands that take seconds, to compile or to run."""
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("command", [pytest.param(command, marks=SLOW.get(command, ())) for command in COMMANDS])
 def test_a_report_replaces_a_report_and_no_other_file(run, folder, command):
     file = folder / "report.json"
@@ -70,6 +71,7 @@ def test_a_report_names_the_version(run, folder):
     assert json.loads((folder / "report.json").read_text())["written_by"] == f"alsim {__version__}"
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
 def test_a_figure_replaces_a_figure_and_no_other_file(run, folder, ending):
     figure = pytest.importorskip("matplotlib.figure").Figure()
@@ -89,6 +91,7 @@ def test_a_figure_replaces_a_figure_and_no_other_file(run, folder, ending):
     assert file.read_bytes() != first
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["questions.csv", "contents.csv", "questions.parquet"])
 @pytest.mark.parametrize("content", [b"id,text\n1,Why?\n", b"", b"PAR1", b"id,learning_outcome\n"])
 def test_a_bank_does_not_replace_tables_of_another_program(run, folder, name, content):
@@ -111,6 +114,7 @@ def test_a_bank_replaces_a_bank(run, folder):
     assert (folder / "bank" / "notes.txt").read_text() == "kept"
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_a_replaced_file_keeps_its_permissions(run, folder):
     files = [folder / "report.json", folder / "bank" / "questions.csv", folder / "fit.json", folder / "d.npz"]
@@ -139,6 +143,7 @@ def test_all_files_of_a_replaced_bank_keep_their_permissions(run, folder):
     assert modes == {"questions.csv": 0o600, "contents.csv": 0o640}
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_a_replaced_directory_keeps_its_permissions(run, folder):
     (folder / "d").chmod(0o700)

@@ -33,6 +33,7 @@ def report_of(result):
     return json.loads(out)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("method", ["EAP", "map", "ML", "wle"])
 def test_the_abilities_are_those_of_estimate_ability(run, files, method):
     options = ("--items", "items.csv", "--method", method)

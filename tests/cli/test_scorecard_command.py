@@ -12,6 +12,7 @@ SMALL = ("--learners", 40, "--logs", 1)
 pytestmark = pytest.mark.compiled  # fits take long in the interpreter
 
 
+@pytest.mark.ci
 def test_the_report_has_the_keys_of_the_page(run, tmp_path):
     status, printed, _ = run("scorecard", "irt", *SMALL, "--seed", 2, "--json", tmp_path / "card.json")
     assert status == 0 and all(cell_len(line) <= 80 for line in printed.splitlines())
@@ -26,6 +27,7 @@ def test_the_report_has_the_keys_of_the_page(run, tmp_path):
     assert " ".join(printed.split()).endswith(found["verdict"])
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", ["irt", "bkt", "skill-mean"])
 def test_the_figure_is_drawn(run, tmp_path, model):
     status, printed, _ = run("scorecard", model, *SMALL, "--plot", tmp_path / "card.png")

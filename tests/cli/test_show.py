@@ -159,6 +159,7 @@ def test_held_out_learners_and_late_episodes_are_shown(run, small):
     assert printed.startswith("learner 4294967295, episode 1000000000, seed 0")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf", "PNG"])
 def test_the_diagram_shows_mastery_frustration_and_events(run, small, tmp_path, ending):
     pytest.importorskip("matplotlib")

@@ -68,6 +68,7 @@ def inline(monkeypatch):
     return failures
 
 
+@pytest.mark.ci
 def test_the_result_has_a_table_over_seeds_and_one_of_the_seeds(run, given, inline):
     status, out, err = run("train", *given, "--seeds", 3, "--seed", 4, "-o", "runs", "--json", "report.json")
     assert status == 0
@@ -94,6 +95,7 @@ def test_the_result_has_a_table_over_seeds_and_one_of_the_seeds(run, given, inli
     ]
 
 
+@pytest.mark.ci
 def test_many_seeds_are_not_listed(run, given, inline, monkeypatch):
     monkeypatch.setattr(training_seeds, "MAX_ROWS", 1)
     out = run("train", *given, "--seeds", 2, "-o", "runs", "--reward", "learning", "--observation", "responses")[1]
@@ -102,12 +104,14 @@ def test_many_seeds_are_not_listed(run, given, inline, monkeypatch):
     assert "which the trained policy does not observe." in " ".join(out.split("\n"))
 
 
+@pytest.mark.ci
 def test_one_seed_has_no_deviation(run, given, inline):
     out = run("train", *given, "--seeds", 1, "-o", "runs")[1]
     assert "1 training with seed 0" in out
     assert re.search(r"^return +-?[\d.]+ ± - ", out, re.MULTILINE)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seeds", [[], ["--seeds", 2]])
 def test_learners_of_one_class_give_no_standard_error(run, given, inline, seeds):
     with Path("config.toml").open("a") as file:
@@ -117,6 +121,7 @@ def test_learners_of_one_class_give_no_standard_error(run, given, inline, seeds)
     assert "return is not compared (no standard errors) with that with uniform and rules" in " ".join(out.split())
 
 
+@pytest.mark.ci
 def test_info_describes_the_directory(run, given, inline):
     inline[1] = Failure("it was killed; the same command resumes it")
     assert run("train", *given, "--seeds", 2, "-o", "runs")[0] == 1
@@ -140,6 +145,7 @@ def test_info_describes_the_directory(run, given, inline):
         assert "runs is no training of this version of alsim: KeyError" in err
 
 
+@pytest.mark.ci
 def test_a_failed_seed_ends_in_status_1_with_one_sentence(run, given, inline):
     inline[1] = Failure("its process was killed by SIGKILL; the same command resumes it")
     status, out, err = run("train", *given, "--seeds", 3, "-o", "runs")

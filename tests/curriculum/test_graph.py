@@ -156,6 +156,7 @@ def test_a_file_is_relative_to_the_configuration_and_its_edges_are_stored(tmp_pa
 nodes = st.integers(0, 9)
 
 
+@pytest.mark.ci
 @given(st.lists(st.tuples(nodes, nodes), max_size=30), st.randoms(use_true_random=False))
 def test_random_graphs_load_in_order_or_show_their_cycle(edges: list[tuple[int, int]], shuffle: random.Random) -> None:
     downwards = [(a, b) for a, b in edges if a < b]

@@ -213,6 +213,7 @@ VIEWS = {*ARRAYS} - {"next_obs", "terminated", "truncated"}
 """Arrays that are views of a table in memory: not the computed one, and not booleans, which Arrow stores as bits."""
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 @pytest.mark.parametrize("stored", [True, False])
 def test_arrays_of_files_equal_those_in_memory(tmp_path, tiny_shards, monkeypatch, file_format, stored):

@@ -161,6 +161,7 @@ def is_alive(pid):
 # ── many processes ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.parametrize(
     "changes",
@@ -634,6 +635,7 @@ def test_exceptions_that_cannot_be_pickled():
 # ── observations that are not stored ─────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 @pytest.mark.parametrize(
     ("policy", "observation"), [("uniform", "mastery"), ("rules", "mastery"), ("uniform", "responses")]
@@ -709,6 +711,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("what", TAMPERED)
 def test_actions_that_do_not_give_the_stored_rewards_are_an_error(tmp_path, what):
     out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path

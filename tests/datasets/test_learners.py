@@ -183,6 +183,7 @@ def two_rows(population: Any = TWO, **others: Any) -> Dataset:
     return generate_dataset(15, 4, seed=3, config=config)
 
 
+@pytest.mark.ci
 def test_under_a_population_the_unit_of_statistics_is_the_learner() -> None:
     dataset = two_rows()
     numbers, frame = summary(dataset), dataset.to_pandas("episodes")

@@ -192,6 +192,7 @@ def test_bytes_do_not_depend_on_workers_threads_and_shards(tmp_path: Path) -> No
     assert whole.transitions == load_dataset(one).transitions
 
 
+@pytest.mark.ci
 def test_frames_have_the_truth() -> None:
     data = dataset()
     names = states_of(data)

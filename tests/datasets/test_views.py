@@ -52,6 +52,7 @@ def test_views_of_a_dataset_are_those_of_the_rollout(lanes, observation, tmp_pat
     assert (met == 1).all()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("policy", ["uniform", "rules", "epsilon-greedy:rules:0.3"])
 @pytest.mark.parametrize("stored", [True, False])
 def test_the_probabilities_of_the_behaviour_policy_are_the_propensities(policy, stored, tmp_path):

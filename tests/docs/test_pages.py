@@ -292,6 +292,7 @@ def shown_to_users() -> dict[str, str]:
     return texts
 
 
+@pytest.mark.ci
 def test_no_text_computes_actions_from_constants() -> None:
     """With another number of learning outcomes, 90 + 6 * lo would be a question; `encode_action` has no such trap."""
     found = {name: match[0] for name, text in shown_to_users().items() if (match := ARITHMETIC.search(text))}

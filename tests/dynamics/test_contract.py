@@ -88,6 +88,7 @@ everyone_and_all_settings = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.ci
 @everyone_and_all_settings
 def test_states_stay_in_their_bounds(name: str, settings: str) -> None:
     env, _ = run(config(name, settings), lanes=30, steps=40)
@@ -109,6 +110,7 @@ def test_a_lane_does_not_depend_on_the_others(name: str, settings: str) -> None:
     assert all(same(a, [part[:3] for part in b]) for a, b in zip(few[1:], together[1:], strict=True))
 
 
+@pytest.mark.ci
 @everyone_and_all_settings
 def test_steps_of_some_lanes_equal_a_step_of_all(name: str, settings: str) -> None:
     rules, random = config(name, settings), np.random.default_rng(8)
@@ -161,6 +163,7 @@ def test_a_restored_snapshot_continues_with_the_same_bits(name: str, settings: s
     assert same([[np.array(part) for part in other.step(actions)[:4]] for actions in following], expected)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -200,6 +203,7 @@ FALSE_ALARM = 1e-6
 """Probability with which a correct rule fails, for each dynamics; the seed is fixed."""
 
 
+@pytest.mark.ci
 @everyone
 def test_answers_have_the_chance_of_the_truth(name: str) -> None:
     """The number of correct answers, minus the sum of the chances, has a known variance; z is about normal."""

@@ -42,6 +42,7 @@ def recall(p: Any, state: Any, days: float) -> float:
     return float(interpreted(fsrs.observe)(p, f32(0.3), state, f32(state.reviewed + f32(24 * days))))
 
 
+@pytest.mark.ci
 def test_fsrs_follows_every_published_review(published) -> None:
     """80 cards, 634 reviews, of py-fsrs. Each review starts from the published state, with time 0 as the last one."""
     p, compared = weights(), 0

@@ -32,6 +32,7 @@ def numbers(published):
     return json.loads((published / "teachers/alosi.json").read_text())
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("number", CASES)
 def test_scores_are_those_that_alosi_documents(numbers, number):
     case = numbers["cases"][number]

@@ -23,6 +23,7 @@ def posteriors(random, n, sd=0.6):
     return theta, np.exp(-(((NODES - seen[:, None]) / sd) ** 2) / 2 - NODES**2 / 2)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("responses", [1, 4, 30, 300])
 def test_the_posterior_is_that_of_quadrature(responses):
     random = np.random.default_rng(responses)

@@ -32,6 +32,7 @@ def engine(**options):
 # ── the behaviour of the guide ───────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", range(4))
 def test_responses_and_relevance_are_those_of_the_guide(seed):
     graph, items = random_course(seed)
@@ -143,6 +144,7 @@ def test_ties_are_broken_evenly_and_by_the_seed():
     assert [found[0].item for found in other.recommend_many(names, 1)] != chosen
 
 
+@pytest.mark.ci
 def test_many_students_get_what_each_would_get_alone():
     graph, items = random_course(7)
     names = [f"student {i}" for i in range(300)]

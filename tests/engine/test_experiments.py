@@ -177,6 +177,7 @@ def log(ran, tmp_path_factory):
     return load_log(export_log(ran, tmp_path_factory.mktemp("export") / "log", names=True), verify=True)
 
 
+@pytest.mark.ci
 def test_the_exported_log_is_an_exposure_log(ran, log):
     exposures = log.exposures()
     assert sorted(exposures.student.tolist()) == sorted(name for name in ran.students())
@@ -216,6 +217,7 @@ def test_propensities_are_those_of_the_policy_of_the_arm(log):
         assert log.events.column("item_id")[row].as_py() in log.candidates(row)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("target", ["guide", "alosi", "uniform"])
 def test_off_policy_evaluation_of_a_log_with_arms(log, target):
     found = ope.evaluate(log, target)

@@ -68,6 +68,7 @@ def files_of(path):
     return {entry.name: entry.read_bytes() for entry in path.iterdir() if entry.is_file()}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("of_folder", "of_file"), [(0o555, 0o444), (0o777, 0o444)])
 def test_the_commands_that_read_work_on_a_copy_that_cannot_be_written(folder, of_folder, of_file):
     shop, source = folder / "shop", engine_with_students(2, seed=4)

@@ -54,6 +54,7 @@ def rmse(values):
     return np.sqrt(((values - TRUE) ** 2).mean())
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", ["bkt", SLOW_IRT, "elo", "glicko"])
 def test_the_report_and_the_forecasts(model):
     engine = filled(model)
@@ -70,6 +71,7 @@ def test_the_report_and_the_forecasts(model):
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", [SLOW_IRT, "elo", "glicko"])
 def test_difficulties_move_towards_the_truth(model):
     engine = filled(model)
@@ -259,6 +261,7 @@ def test_all_states_follow_from_the_log_under_the_new_model():
 # ── other processes ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", ["bkt", SLOW_IRT, "elo", "glicko"])
 def test_engines_on_the_store_use_the_new_model(model, tmp_path):
     address = f"sqlite:{tmp_path / 'store.db'}"
@@ -284,6 +287,7 @@ def test_engines_on_the_store_use_the_new_model(model, tmp_path):
     assert not other.refresh()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", MODELS)
 def test_a_larger_catalogue_keeps_what_was_learnt(model):
     engine = filled(model, students=30)

@@ -9,6 +9,7 @@ from served import make_engine
 from alsim.engine.warmup import warm_up
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("package", "name"), [("fastapi", "create_app"), ("uvicorn", "serve")])
 def test_the_error_names_the_extra(package, name):
     # In sys.modules, None makes an import fail even if the package is installed.

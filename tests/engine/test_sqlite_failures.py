@@ -274,6 +274,7 @@ def opened(path, barrier, results):
         results.put(str(error))
 
 
+@pytest.mark.ci
 @forks
 def test_processes_create_a_store_at_the_same_time(tmp_path):
     context = multiprocessing.get_context("fork")

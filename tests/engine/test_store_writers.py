@@ -21,6 +21,7 @@ def address(tmp_path):
     return f"sqlite:{tmp_path / 's.db'}"
 
 
+@pytest.mark.ci
 def test_the_final_state_of_many_writers_is_that_of_a_sequential_replay(address):
     writers.check_many_writers(address, responses=30)
 
@@ -54,6 +55,7 @@ def integrity(path):
     return found
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_threads_share_an_engine(kind, address):
     engine = writers.engine_at(address if kind == "sqlite" else "memory")

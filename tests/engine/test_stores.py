@@ -28,6 +28,7 @@ def make(request, tmp_path):
     return make
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_store_keeps_its_contract(make, name):
     with closing_all(make()) as connect:

@@ -45,6 +45,7 @@ def random_students(model, names, seed):
     return students, progress
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("n", [1, 5])
 def test_records_are_lossless(kind, n):

@@ -98,6 +98,7 @@ def test_without_questions_or_without_contents_the_others_are_shown():
 # ── propensities ─────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_propensities_are_the_probabilities_of_the_largest_draw():
     one = engine()
     counts = {"ca0": (3, 1), "ca1": (0, 5), "ca2": (7, 9), "both": (0, 0)}
@@ -195,6 +196,7 @@ def played(one, students, steps, seed):
                 one.process_response(f"student {k}", item, bool(random.random() < 0.6))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", STORES)
 def test_counters_are_those_of_the_logs_and_replay_makes_them_again(kind, tmp_path):
     one = engine(store=(store := STORES[kind](tmp_path)))
@@ -333,6 +335,7 @@ def regret(studied):
     return sum(best - success(EFFECTS[name]) for name in studied)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_the_better_content_is_found_and_regret_is_below_that_of_uniform():
     """n = 150 students, seed 0. Of the seeds 0 to 99, the smallest share was .84, and the largest regret .50 of that

@@ -151,6 +151,7 @@ class Elsewhere(AdaptiveLearningVectorEnv):
 VARIANTS = [FreshBuffers, SameBuffers, Parts, Rewound, Elsewhere]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("copy", [True, False], ids=["copy", "own"])
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
@@ -164,6 +165,7 @@ def test_variants_equal_the_plain_step(variant: Any, mode: AutoresetMode, observ
     assert sum(int((call[2] | call[3]).sum()) for call in expected if len(call) > 2) > steps // 4
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("info", ["none", "minimal"])
@@ -276,6 +278,7 @@ class CallSequence(RuleBasedStateMachine):
         self.alone, self.finished = [deepcopy(alone[lane]) for lane in lanes], finished[lanes].copy()
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     "mode",

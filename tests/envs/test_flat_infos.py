@@ -86,6 +86,7 @@ def test_layout_of_the_vector_environment(mode: AutoresetMode, copy: bool) -> No
     assert num_ended > 10 or mode != SAME_STEP
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_flat_infos_equal_those_of_sync_vector_env(mode: AutoresetMode, observation: str) -> None:
@@ -247,6 +248,7 @@ def test_restore_returns_the_state() -> None:
     assert make(3, info="full").restore(snapshot)[1] == {}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_checks_and_wrappers_of_gymnasium(mode: AutoresetMode) -> None:
     assert "infos" in check_vector_env(make(5, autoreset_mode=mode, info="flat"))

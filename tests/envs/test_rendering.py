@@ -227,6 +227,7 @@ def test_long_names_and_the_step_are_separated(names: dict[str, Any]) -> None:
     assert re.search(r" step 17 of 300$", first)
 
 
+@pytest.mark.ci
 def test_texts_of_pictures_do_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     """With long names of outcomes and items, and huge seeds and limits."""
     drawn: list[tuple[float, float, float]] = []

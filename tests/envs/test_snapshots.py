@@ -244,6 +244,7 @@ def test_with_seeds_keeps_the_state() -> None:
     same(env.snapshot().observations[:1], alone.reset()[0])
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_later_episodes_with_other_seeds_have_the_row_of_the_new_seed() -> None:
     """The current episode keeps its row; the next ones are those of the same learners of the new seeds (S12.1)."""

@@ -71,6 +71,7 @@ COPIES = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_the_spec_of_a_single_environment(name: str, copied: str) -> None:
@@ -88,6 +89,7 @@ def test_the_spec_of_a_single_environment(name: str, copied: str) -> None:
         assert one[1:4] == two[1:4]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("copied", ["JSON", "deepcopy", "pickle", "itself", "replace"])
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_the_spec_of_a_vector_environment(mode: AutoresetMode, copied: str) -> None:

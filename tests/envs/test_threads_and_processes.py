@@ -88,6 +88,7 @@ def test_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     env.close()
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("lanes", [256, 257, 1000])
@@ -258,6 +259,7 @@ def test_close_stops_the_threads() -> None:
     assert threading.active_count() < threads
 
 
+@pytest.mark.ci
 def test_step_in_another_process() -> None:
     env = midway()
     batch = np.array([1, 2, 3])

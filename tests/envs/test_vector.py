@@ -115,6 +115,7 @@ def test_invalid_arguments(arguments: dict[str, Any], error: type[Exception], wo
         make(**{"num_envs": 3, **arguments})
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_equals_sync_vector_env(mode: AutoresetMode, observation: str) -> None:

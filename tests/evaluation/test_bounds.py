@@ -231,6 +231,7 @@ def random_learner(name: str, rng: Any) -> Learner:
     )
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", BOUNDED)
 def test_the_bound_is_at_least_the_gain_of_the_rules(name: str) -> None:
     """Random parameters, states, items and draws, through the rules themselves; also from a lower mastery."""
@@ -335,6 +336,7 @@ def test_classes_are_the_units() -> None:
     assert np.allclose(found.mean, np.mean([part.mean(axis=0) for part in means], axis=0), rtol=0, atol=1e-12)
 
 
+@pytest.mark.ci
 def test_parts_change_no_bit_of_a_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     config, bank = world("bkt", num_los=5)
     whole = curves(config, bank, 30, 6)

@@ -30,6 +30,7 @@ def unequal():
     return generated([WEAK, STRONG])
 
 
+@pytest.mark.ci
 def test_the_truth_is_that_of_the_simulator(unequal):
     """The mean over outcomes is the final mastery; the truth does not depend on the kind of observation."""
     truth = true_mastery(unequal)
@@ -148,6 +149,7 @@ def test_groups_of_the_user_and_three_groups():
         fairness.evaluate_dataset(data, groups={k: str(k % 2) for k in range(119)})
 
 
+@pytest.mark.ci
 def test_classes_are_the_independent_units():
     classes = {"size": 10, "mastery_std": 1.0, "ability_std": 0.5}
     found = fairness.evaluate_dataset(generated(USUAL, config={"classes": classes}), items=False)

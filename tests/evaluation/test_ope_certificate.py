@@ -133,6 +133,7 @@ def test_ranks_are_averaged_over_logs_with_all_estimates():
 # ── repeated logs ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_the_estimates_are_those_of_evaluate_for_the_log_of_each_seed(certificate):
     for k in (0, 7):
@@ -253,6 +254,7 @@ def test_verdicts():
     assert "2 learners with 3 episodes each" in str(wrong).replace("\n", " ")
 
 
+@pytest.mark.ci
 def test_a_certificate_for_a_dataset_has_its_rules():
     rules = {"policy": "uniform", "config": SHORT, "dynamics": "bkt", "observation": "responses"}
     dataset = alsim.generate_dataset(15, 2, seed=5, **rules)

@@ -37,6 +37,7 @@ def log():
     return logged()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("policy", ["uniform", "epsilon-greedy:rules:0.5"])
 def test_the_own_policy_has_the_mean_return(policy):
     """Episodes have unequal lengths; weights are 1, so each normalised estimator is the mean; dr and wdr add V - Q."""
@@ -54,6 +55,7 @@ def test_the_own_policy_has_the_mean_return(policy):
     assert found.diagnostics.predicted_ess == pytest.approx(120) and found.diagnostics.unsupported_share == 0
 
 
+@pytest.mark.ci
 def test_the_estimates_are_those_of_the_functions_on_arrays(log):
     """With the probabilities of the target from `Dataset.probabilities`, padded here."""
     found = ope.evaluate(log, "epsilon-greedy:rules:0.15")
@@ -82,6 +84,7 @@ def test_the_truth_is_in_reach():
     assert found.estimators["dr"].se < found.estimators["pdis"].se
 
 
+@pytest.mark.ci
 def test_a_distant_target_is_not_evaluated_by_weights_of_histories():
     found = ope.evaluate(logged("uniform", 1500), "epsilon-greedy:rules:0.1")
     assert found.estimators[found.recommended].family in ("marginalised", "window")
@@ -96,6 +99,7 @@ def test_a_distant_target_is_not_evaluated_by_weights_of_histories():
     assert "are undefined: all weights are 0 at step" in sentences and "nan" not in json.dumps(found.to_dict()).lower()
 
 
+@pytest.mark.ci
 def test_a_target_with_memory_beyond_the_budget_has_no_recommendation():
     """Clusters of observations do not contain the memory of `zpd`."""
     found = ope.evaluate(logged("uniform", 60), "epsilon-greedy:zpd:0.5")
@@ -192,6 +196,7 @@ def without_truth(dataset):
     return alsim.Dataset(dataset.manifest, tables, dataset.bank)
 
 
+@pytest.mark.ci
 def test_latent_columns_do_not_reach_the_estimators():
     dataset = logged(truth=True)
     assert {"ability", "mastery", "chance"} <= {*dataset.transitions.column_names}
@@ -202,6 +207,7 @@ def test_latent_columns_do_not_reach_the_estimators():
     assert one == json.dumps(ope.evaluate(logged(), "epsilon-greedy:rules:0.15").to_dict())
 
 
+@pytest.mark.ci
 def test_observations_that_were_not_stored_give_the_same_bytes(log, tmp_path):
     options = {"num_learners": 120, "episodes_per_learner": 1, "policy": "epsilon-greedy:rules:0.2", "seed": 0}
     alsim.generate_dataset(**options, store_observations=False, out=tmp_path / "log", episodes_per_shard=64)
@@ -280,6 +286,7 @@ def test_another_version_of_the_policy_of_the_log_is_noticed(log):
 # ── options ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_chosen_estimators_and_refits(log):
     found = ope.evaluate(log, "epsilon-greedy:rules:0.15", estimators=["fqe", "pdis"], refit=40, seed=5)
     assert [*found.estimators] == ["pdis", "fqe"] and found.recommended is None
@@ -310,6 +317,7 @@ def refused(match, *arguments, **options):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.ci
 def test_bad_input(log, tmp_path):
     refused("there is no log", tmp_path / "none", "rules")
     refused("no finished dataset", tmp_path, "rules")
@@ -394,6 +402,7 @@ def test_a_dataset_without_episodes(log):
     refused("has no episodes", alsim.Dataset(log.manifest, empty, log.bank), "rules")
 
 
+@pytest.mark.ci
 def test_the_weights_of_window_contain_the_number_of_actions_that_is_passed(log):
     target = "epsilon-greedy:rules:0.1"
     steps = SimulatedLog(log, make_policy(target)).steps

@@ -47,6 +47,7 @@ def guided(tmp_path_factory):
 # ── weights ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("policy", ["guide", "alosi"])
 def test_the_policy_of_the_log_has_the_mean_return(policy, tmp_path):
     log = exported(engine_with_students(12, policy=policy), tmp_path)
@@ -104,6 +105,7 @@ def twin_of_guide(log):
     return ratios
 
 
+@pytest.mark.ci
 def test_weights_are_those_of_a_plain_twin(explored):
     steps = EngineEpisodes(explored, "guide").steps
     ratios = list(twin_of_guide(explored).values())
@@ -148,6 +150,7 @@ def test_uniform_weights_of_a_log_made_by_hand(by_hand):
     np.testing.assert_allclose(steps.rewards.sum(axis=1), returns, atol=1e-6)
 
 
+@pytest.mark.ci
 def test_parts_of_the_students_change_no_weight(explored, monkeypatch):
     expected = EngineEpisodes(explored, "alosi")
     monkeypatch.setattr("alsim.datasets.engine_replay.MOST_STUDENTS", 2)
@@ -210,6 +213,7 @@ def test_a_log_of_several_policies(tmp_path):
 # ── rewards ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_other_rewards(guided):
     table = guided.transitions.to_pydict()
     with pytest.raises(AlsimError, match="interactions have no 'correct': pass missing=0 to count them as 0"):
@@ -237,6 +241,7 @@ def test_invalid_rewards(guided, by_hand):
 # ── features and clusters ───────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("target", ["guide", "uniform"])
 def test_expected_features_are_means_over_the_first_item(guided, target):
     """For uniform targets over the candidates, and for the guide over its best items, in plain Python."""
@@ -341,6 +346,7 @@ def test_logs_without_recommendations_or_sessions(tmp_path):
         EngineEpisodes(exported(engine, tmp_path / "free"), "guide")
 
 
+@pytest.mark.ci
 def test_a_log_without_student_model(tmp_path):
     model = BKTModel({s: s for s in "abc"} | {"b\x1fc": ["b", "c"]}, offsets={"s1": 1.0})
     engine = engine_with_students(8, model=model)
@@ -373,6 +379,7 @@ def test_damaged_logs(guided):
 # ── truth ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_the_value_of_the_guide_from_a_log_that_explores(tmp_path):
     """Students take the first of two items, rate contents 1 and questions 0, and may leave before a content.
 

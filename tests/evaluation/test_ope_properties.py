@@ -166,6 +166,7 @@ def estimates(log, state, action):
     return found | {"mis": ope.mis(*log, clusters=state), "fqe": ope.fqe(log[0], *features, log[3])}
 
 
+@pytest.mark.ci
 def test_intervals_cover_and_standard_errors_are_the_spread():
     """n = 400 logs of 400 episodes, seed 7.
 

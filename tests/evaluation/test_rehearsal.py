@@ -127,6 +127,7 @@ def test_the_time_to_an_outcome_is_that_of_plain_python():
 # ── rates ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("unit", ["student", "class"])
 def test_false_alarms_keep_their_level_at_any_look_and_a_naive_reader_exceeds_it(unit):
@@ -142,6 +143,7 @@ def test_false_alarms_keep_their_level_at_any_look_and_a_naive_reader_exceeds_it
             assert found.false_alarms_unclustered.mean > (0.15 if method == "fixed" else limit)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_power_is_that_of_the_formula():
     """1,000 rehearsals, seed 2, by the noncentral t distribution: 3 standard errors, a false alarm in 370."""

@@ -132,6 +132,7 @@ def test_an_end_by_mastery_does_not_hide_that_the_goal_was_reached():
     assert found["feasible"] is True
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_one_learner_has_no_interval_that_makes_a_goal_feasible():
     """Under seed 0, the one learner ends above the bound, which is that of the expectation over learners."""

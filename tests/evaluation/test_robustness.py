@@ -104,6 +104,7 @@ def test_reversals_are_sure_in_both_worlds():
     assert doctored(values, "give_up_rate").to_dict()["reversals"][0]["in"] == "y"  # lower is better
 
 
+@pytest.mark.ci
 def test_populations_are_columns(tmp_path):
     slow = tmp_path / "slow.csv"
     slow.write_text("share,name,dynamics.learning_rate\n1,slow,0.001\n")
@@ -119,6 +120,7 @@ def test_populations_are_columns(tmp_path):
     assert cells["fast"]["mean"] == pytest.approx(gained.mean())
 
 
+@pytest.mark.ci
 def test_progress_counts_over_all_columns():
     calls = []
     matrix(

@@ -183,6 +183,7 @@ TRUE_PROBABILITY = float(stats.norm.cdf(SHIFT / math.sqrt(2)))
 """P(x > y) of normal scores with equal variances whose means differ by SHIFT standard deviations."""
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_intervals_cover_the_truth_roughly() -> None:
     """200 samples of 10 runs, seed 0; the next test measures the coverage. P(fewer than 170 of 200 at .92) = 3e-4."""

@@ -107,6 +107,7 @@ def test_the_auc_between_students_is_that_of_their_pairs():
     assert between_auc(correct, forecast, student).mean == pytest.approx(np.mean(order), rel=1e-12)
 
 
+@pytest.mark.ci
 def test_the_canary_of_an_honest_model_is_calibrated():
     """200 logs of coin flips, 30 learners: the mean of z is within 4 standard errors of 0, and its deviation near 1.
 
@@ -150,6 +151,7 @@ def test_mastery_of_the_bkt_learners_decides_on_answers():
 # ── recovery and misfit ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_irt_recovers_its_own_learners_and_not_those_that_drift(irt_card):
     """600 learners, 4 logs, seed 0: difficulties seem too low where ability rises (S4.2), and by less than .05 else."""
@@ -164,6 +166,7 @@ def test_irt_recovers_its_own_learners_and_not_those_that_drift(irt_card):
     assert drift.ability.bias.mean < -0.08 and own.mastery is None
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_bkt_recovers_its_own_learners_and_not_mastery_under_standard(bkt_card):
     """400 learners, 2 logs, seed 0: P(known) is calibrated on its own learners, and follows ability on others."""
@@ -179,6 +182,7 @@ def test_bkt_recovers_its_own_learners_and_not_mastery_under_standard(bkt_card):
     assert misfit.follows["ability"].mean > 0.3 > 0.1 > abs(own.follows["ability"].mean)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_no_honest_model_exceeds_the_oracle(irt_card, bkt_card):
     """All models but DKT: with probability .001 each, the sampling error exceeds 3.3 standard errors."""
@@ -274,6 +278,7 @@ def test_answers_change_from_one_answer_of_each_student_on():
 # ── models of users ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_a_function_and_a_class_of_users():
     """A function that fits IRT has a recovery, since its fit has parameters; a student model has none."""

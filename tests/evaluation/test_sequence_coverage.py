@@ -36,6 +36,7 @@ def alarms_of(method, x, mean, **options):
     return np.mean([confidence_sequence(row, method, **options).excludes(mean) is not None for row in x])
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", BOUNDED)
 @pytest.mark.parametrize("method", ["empirical-bernstein", "hoeffding"])
 def test_bounded_values(method, name):
@@ -43,6 +44,7 @@ def test_bounded_values(method, name):
     assert alarms_of(method, *draw(name, 0)) <= LARGEST
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", BOUNDED)
 def test_betting(name):
     """Seed 1. The capital at the true mean decides, as in the definition; the grid is tested elsewhere."""

@@ -117,6 +117,7 @@ def test_the_limits_of_a_share_are_where_the_integral_of_likelihood_ratios_suffi
         assert log_evidence(limit) == pytest.approx(ONE_SIDED, abs=1e-5)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_the_exact_false_alarms_of_a_share_are_rare(share):
     """Enumerate the numbers of successes up to 150 trials: the chance that any interval excludes the share."""

@@ -230,6 +230,7 @@ def test_an_example_of_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
+@pytest.mark.ci
 def test_holm_bounds_the_probability_of_any_false_rejection() -> None:
     """20,000 families of 5 true hypotheses, correlated, seed 4; at most 5 %, up to a false alarm of 1e-6."""
     random, families = np.random.default_rng(4), 20_000
@@ -345,6 +346,7 @@ def test_the_standard_error_of_a_mean_is_that_of_all_resamples() -> None:
     assert 1 - 1.1 * (1 - low) < ratio < 1 + 1.1 * (high - 1)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_intervals_by_learner_cover_and_those_by_episode_do_not() -> None:
     """1,500 data sets of 30 learners with 5 episodes each, half of the variance between learners, seed 9.
@@ -383,6 +385,7 @@ def test_the_memory_of_a_bootstrap_is_bounded() -> None:
     assert peak < 120e6
 
 
+@pytest.mark.ci
 def test_statistics_need_numpy_only() -> None:
     """All but the bootstrap do without numba, which itself loads SciPy if it is installed."""
     code = (

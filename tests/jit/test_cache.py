@@ -79,6 +79,7 @@ def stderr_of(code: str, **environment: str) -> str:
     return process.stderr
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.skipif(not COMPILED, reason="the interpreter compiles nothing")
 def test_a_compilation_is_announced_once(tmp_path: Path) -> None:
@@ -90,6 +91,7 @@ def test_a_compilation_is_announced_once(tmp_path: Path) -> None:
     assert second == ""
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.skipif(not COMPILED, reason="the interpreter compiles nothing")
 def test_a_compilation_without_a_cache_is_announced_with_the_cure() -> None:

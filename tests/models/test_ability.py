@@ -45,6 +45,7 @@ def catr(published):
     return irt.ItemParameters(*np.array(content["itembank"]).T), rows, steps
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("method", "name", "tolerance"),
     # catR looks for modes with R's uniroot, which ends within .Machine$double.eps^0.25 = 1.22e-4 of the root.
@@ -99,6 +100,7 @@ def test_equal_items_have_closed_forms(right):
         assert math.isclose(estimates.se[0], irt.standard_error(expected, items), rel_tol=1e-8)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("c", "d"), [(0.0, 1.0), (0.3, 1.0), (0.3, 0.9)])
 def test_eap_equals_the_posterior_mean_by_quadrature(c, d):
     """Adaptive quadrature is run to 1e-10; the trapezoid rule is as exact where the integrand vanishes at the ends."""

@@ -183,6 +183,7 @@ def test_best_lr_omits_items_that_are_the_skills():
     assert {row["of"] for row in fit.table()} == {"skill", "all"}
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_standard_errors_are_the_spread_of_estimates():
     """The root mean square of (estimate - truth) / SE of PFA over 300 logs simulated from PFA is 1.
@@ -435,6 +436,7 @@ def load_fit_of(model, content):
 PATTERNS = Responses.from_matrix([[1, 0, 1], [0, 1, -1], [1, 1, 0]], weight=[3, 2, 1])
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", [*MODELS, bkt])
 def test_responses_of_patterns_are_counted_as_often_as_they_occur(model):
     """Those of the table and of the fit, as if each pattern were written as often as its frequency says."""
@@ -477,6 +479,7 @@ def test_a_log_whose_weights_are_0_is_refused(model):
 # ── published data ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.versionless
 def test_assist2015_has_the_published_auc(published):

@@ -684,6 +684,7 @@ def test_a_skill_with_too_many_parameters_has_no_standard_errors(monkeypatch: py
     assert all(value is None for value in many.skills["fractions"].se.values())
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.versionless
 def test_standard_errors_and_estimates_under_simulation() -> None:
@@ -750,6 +751,7 @@ def test_the_maximum_is_the_published_one(tutor: Responses, published: Path) -> 
         assert scores.rmse == pytest.approx(skill["converged"]["rmse"], abs=5e-4)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_starts_agree_on_real_sets(published: Path) -> None:
     files = sorted((published / "glops").glob("*.txt"))
@@ -776,6 +778,7 @@ def three_lines(file: Path) -> Responses:
     )
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_assist2015(published: Path) -> None:
     """The maximum by plain EM, at a tolerance of 1e-12: -255257.8299 and, with forgetting, -254554.7345."""

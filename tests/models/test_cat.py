@@ -62,6 +62,7 @@ def catr(published):
     return irt.ItemParameters(*np.array(content["itembank"]).T), [run["steps"] for run in content["runs"]]
 
 
+@pytest.mark.ci
 def test_items_and_estimates_equal_those_of_catr(catr):
     bank, runs = catr
     answers = [np.atleast_1d(steps[-1]["responses"]) for steps in runs]
@@ -144,6 +145,7 @@ def test_a_candidate_list_selects_the_same_items_as_a_full_scan(name, select, be
             state.status[rng.choice(free, max(1, len(items) // 6), replace=False)] = ADMINISTERED
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_two_thousand_tests_of_a_large_bank_equal_a_full_scan():
     """All 40,000 steps are compared; values within 1e-13 count as ties, since NumPy's exponential differs by an ulp."""

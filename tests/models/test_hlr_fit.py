@@ -54,6 +54,7 @@ def fitted(small):
 # ── recovery ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("guess", [0.0, 0.25])
 def test_one_large_log_recovers_its_parameters(guess):
     """n = 2,000 learners, seed 5: each of 7 estimates within 4 standard errors, false alarm 5e-4."""
@@ -358,6 +359,7 @@ def test_too_few_iterations_are_stated(small):
 # ── a published log ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_held_out_students_of_the_cloze_log(published):
     """Half-life regression ranks answers better than the mean rate, and with guessing its log loss is lower as well.
 

@@ -159,6 +159,7 @@ def test_the_log_likelihood_follows_its_definition_and_is_a_maximum(model):
     assert -best.fun - objective(x) < 1e-6
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", MODELS)
 def test_standard_errors_equal_those_of_the_numerical_hessian(model):
     """With h = 1e-4 and |f| = 300, the error of the Hessian is 3e-5, and its entries are at least 1."""
@@ -234,6 +235,7 @@ def test_each_of_several_responses_to_an_item_counts():
 # ── many items ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_with_many_items_each_standard_error_treats_the_others_as_known(monkeypatch):
     """Such standard errors are exact for one item; with 40 items they are one or two percent too small."""
@@ -312,6 +314,7 @@ def test_a_negative_discrimination_is_estimated_and_noted():
 # ── what has no estimate ─────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_an_item_whose_responses_are_all_equal_is_left_out_and_noted():
     matrix = simulated(60, 4, seed=9)[0].matrix()
     fit = irt.fit(Responses.from_matrix(np.column_stack([np.ones(60, int), matrix]), items=list("pqrst")), "rasch")
@@ -377,6 +380,7 @@ def test_a_fit_that_has_not_converged_is_noted_and_progress_is_reported():
     assert np.isnan(fit.se_d).all()
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_estimates_at_a_bound_are_noted():
     """For two items that split the students in the same way, the estimate of a would be infinite."""

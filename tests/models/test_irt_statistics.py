@@ -88,6 +88,7 @@ def test_g2_of_sparse_patterns_has_no_p_value(small):
     assert np.isfinite(irt.pattern_fit(fit, log.subset(np.arange(320))).p)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize(("mean_count", "low", "high"), [(5, 0.02, 0.11), (1, 0, 0.02)])
 def test_g2_is_about_chi_squared_from_a_mean_count_of_5(mean_count, low, high):
@@ -230,6 +231,7 @@ def test_the_likelihood_ratio_compares_nested_fits(model, kind, df):
     assert (kind == "both") == (result.a[0] != result.a_focal[0])
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_likelihood_ratio_has_power_and_few_false_alarms():
     """Of 9 items without DIF, four or more have p < 0.01 by chance in one of 8 million seeds."""

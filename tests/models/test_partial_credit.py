@@ -246,6 +246,7 @@ def test_models_of_answers_refuse_partial_credit(use):
         use(log(n=100))
 
 
+@pytest.mark.ci
 def test_a_log_of_whole_credit_or_with_answers_or_a_threshold_is_fitted():
     read = log(n=100)
     answers = (read.credit >= 0.5).astype(int)

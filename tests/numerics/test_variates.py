@@ -119,6 +119,7 @@ def test_below_reaches_both_ends(n: int) -> None:
     assert out.tolist() == [0, n - 1]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("a, b", SHAPES)
 def test_s1_1_beta_is_beta(a: float, b: float) -> None:
     variates = beta_variates(beta_table(a, b), random_words(9, N))
@@ -150,6 +151,7 @@ def tails() -> Any:
     )
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("a, b", SHAPES + HARD_SHAPES)
 def test_beta_table_error(a: float, b: float) -> None:
     """The docstring's bounds: of the cubics in float64, and of what beta_value makes of them in float32."""
@@ -172,6 +174,7 @@ def test_beta_table_error(a: float, b: float) -> None:
     assert np.abs(upper - (1 - quantile[1])).max() < EVALUATED_ERROR
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("a, b", [(0.01, 0.01), pytest.param(0.001, 0.001, marks=pytest.mark.ci), (0.001, 5.0)])
 def test_beta_table_error_of_extreme_shapes(a: float, b: float) -> None:
     """The bounds of the docstring for shapes that the finest table does not resolve: 1e-4, and 1e-7 in probability.

@@ -83,6 +83,7 @@ def test_softmax():
     close(softmax.probabilities(learnt_means(), 0.5)[0], KNOWN["computed"]["Softmax tau=0.5: probabilities"])
 
 
+@pytest.mark.ci
 @needs_data
 def test_known_propensities_of_thompson():
     for case in KNOWN["thompson_exact"]["cases"]:
@@ -187,6 +188,7 @@ LARGEST = 8 if np.finfo(np.longdouble).eps < 1e-18 else 5
 RANGES = [(-2, LARGEST), (-2, 0), (5, LARGEST), (-2, 3)]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "seed", [1, 2, *(pytest.param(seed, marks=[pytest.mark.ci, pytest.mark.compiled]) for seed in range(3, 33))]
 )
@@ -203,6 +205,7 @@ def test_propensities_of_all_parameters_equal_those_of_short_panels(seed):
     close(propensities(alpha, beta), expected)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", range(6))
 def test_propensities_of_gaussians_equal_those_of_scipy(seed):
     """Standard deviations from 1e-4 to 1e4 of each other, by adaptive quadrature between all modes and widths."""
@@ -262,6 +265,7 @@ def test_invalid_parameters(alpha):
         propensities(alpha, [1.0, 1.0])
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("alpha", "beta"),
     [
@@ -346,6 +350,7 @@ def everything(rows):
     )
 
 
+@pytest.mark.ci
 def test_a_lane_does_not_depend_on_the_batch():
     together = everything(np.arange(40))
     for rows in ([7], [39, 3, 12], list(range(1, 40, 2))):

@@ -55,6 +55,7 @@ def test_every_action_has_a_chance_and_rows_sum_to_one(name):
     assert run.propensity.tobytes() == np.array(expected).tobytes()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", [*INTEGRATED, *NAMES[2:]])
 def test_learners_do_not_depend_on_the_batch_and_logs_give_the_propensities_again(name):
     together = alsim.rollout(name, num_learners=FEW, seed=1, config=SMALL)

@@ -47,6 +47,7 @@ def test_the_share_of_explored_actions_is_epsilon():
     np.testing.assert_array_equal(run.propensity[~other], 0.3 / ACTIONS + 0.7)
 
 
+@pytest.mark.ci
 def test_an_explored_action_has_the_probability_of_all_ways_to_choose_it():
     """`rules` tosses a coin between two contents; an explored action may be either of them."""
     run = rollout("epsilon-greedy:rules:0.2", num_learners=500, config=SMALL)
@@ -54,6 +55,7 @@ def test_an_explored_action_has_the_probability_of_all_ways_to_choose_it():
     assert set(run.propensity) == possible
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("behaviour", "target"), [("epsilon-greedy:rules:0.2", "rules"), ("epsilon-greedy:rules:0.5", "uniform")]
@@ -290,6 +292,7 @@ def test_numbers_of_numpy_are_an_epsilon(epsilon):
     assert EpsilonGreedy(Uniform(), np.int8(1)).epsilon == 1
 
 
+@pytest.mark.ci
 def test_a_trained_network_explores_and_keeps_its_digest(tmp_path):
     random = np.random.default_rng(0)
     network = Network([(random.normal(size=(5, ACTIONS)), np.zeros(ACTIONS))])

@@ -47,6 +47,7 @@ def test_it_reads_no_mastery():
     assert np.array_equal(one.interactions.action, other.interactions.action)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("items", [Items.of_skills(4), Items.of_cells(4)], ids=["outcomes", "cells"])
 @pytest.mark.parametrize(
     "kind",

@@ -37,6 +37,7 @@ def test_every_policy_has_all_facts():
     json.dumps(listed, allow_nan=False)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_the_facts_are_those_of_the_policy(name):
     facts, policy = list_policies()[name], make_policy(COMPLETE.get(name, name))

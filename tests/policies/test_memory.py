@@ -111,6 +111,7 @@ def same(one, other):
         assert getattr(one.interactions, name).tobytes() == getattr(other.interactions, name).tobytes(), name
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("episodes", [1, 3])
 def test_a_compiled_memory_equals_python(episodes):
     arguments = {"num_learners": 70, "episodes_per_learner": episodes, "seed": 3, "config": SMALL}

@@ -215,6 +215,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.ci
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_any_text_names_a_policy_or_is_refused(name):
     try:

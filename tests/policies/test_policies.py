@@ -771,6 +771,7 @@ def driven(policy):
 MANY_ENDS = Config.read({"num_los": 4, "max_episode_steps": 23, "termination": {"max_frustration": 0.4}})
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("config", [SMALL, MANY_ENDS, Config.read({"num_los": 1, "max_episode_steps": 1})])
 @pytest.mark.parametrize(
     ("policy", "observation"), [("uniform", "mastery"), ("uniform", "responses"), ("rules", "mastery"), (7, "mastery")]

@@ -184,6 +184,7 @@ class Nearest:
         self.copy.last[np.arange(len(items)), items] -= 2 * DELAY
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("tutor", ["random", "threshold"])
 @pytest.mark.parametrize("name", LEARNERS)
 def test_returns_of_tutors(name, tutor, tutors):

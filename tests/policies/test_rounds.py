@@ -170,6 +170,7 @@ def test_a_checkpoint_holds_any_state(tmp_path):
     assert len(plan.policy.learned) == 1  # the state before the round was in the checkpoint
 
 
+@pytest.mark.ci
 def test_a_round_has_the_clock_of_each_interaction():
     policy, again = BestKind(4), BestKind(4)
     config = SMALL | {"sessions": {"interactions": 3, "break_hours": 20.0}}

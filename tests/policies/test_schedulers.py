@@ -48,6 +48,7 @@ def made(name, **options):
 # ── twins ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("edges", [(), EDGES])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -88,6 +89,7 @@ def test_other_qualities_change_the_easiness(right):
     assert (state.easiness[:, :3] != 2.5).all()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lane_has_the_same_bits_in_any_batch(name, masked):
@@ -317,6 +319,7 @@ def test_a_view_of_another_course_is_refused(name):
 # ── logs and wrappers ────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", NAMES)
 def test_a_log_with_breaks_gives_the_propensities_again(name):
     for policy in (make_policy(name), EpsilonGreedy(make_policy(name), 0.2)):

@@ -132,6 +132,7 @@ RULES = [
 ]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("rule", RULES)
 def test_arrays_equal_the_twin(rule):
     """Random graphs, answers within and outside of the zone, lanes without an answer, and activities not allowed."""

@@ -77,6 +77,7 @@ def base_options(kind):
     return {"missing": ["9"]} if kind in ("long", "wide") else {}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("argument", Arguments._fields)
 @pytest.mark.parametrize("kind", KIND_OF)
 def test_each_argument_applies_or_is_refused(kind, argument, tmp_path):

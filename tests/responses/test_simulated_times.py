@@ -22,6 +22,7 @@ class Only:
         return chosen, np.ones(view.num_lanes)
 
 
+@pytest.mark.ci
 def test_a_log_with_times_has_the_starts_of_interactions_and_contents_as_events():
     """Each question has its time and answer; contents lie between the answers as they were shown."""
     config = {"num_los": 4, "max_episode_steps": 24, "sessions": {"interactions": 6, "break_hours": 20}}
@@ -66,6 +67,7 @@ def test_datasets_without_contents_and_without_answers():
             Responses.from_dataset(masked(1, Only("content")), times=times)
 
 
+@pytest.mark.ci
 def test_the_command_reads_the_times_of_a_dataset(tmp_path):
     config = {"num_los": 2, "max_episode_steps": 30, "sessions": {"interactions": 5, "break_hours": 20}}
     dataset = alsim.generate_dataset(40, 1, policy="uniform", seed=3, config=config, out=tmp_path / "data")

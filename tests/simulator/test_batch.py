@@ -37,6 +37,7 @@ SHORT = {"num_los": 5, "max_episode_steps": 10, "termination": {"max_frustration
 STEPS = 25
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", GOLDEN)
 def test_s11_5_golden_sums(name: str) -> None:
     made = golden.bank_sum() if name == "default bank" else golden.run_sum(**golden.RUNS[name])
@@ -47,6 +48,7 @@ def test_s11_5_every_golden_run_has_its_sum() -> None:
     assert set(GOLDEN) == {"default bank", *golden.RUNS}
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not COMPILED, reason="this process is the interpreted one")
 def test_compiled_equals_interpreted_in_another_process() -> None:
     tests, sources = Path(__file__).parents[1], Path(alsim.__file__).parent.parent

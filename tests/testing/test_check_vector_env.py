@@ -113,6 +113,7 @@ class Walks(VectorEnv):
         return self.observations(), rewards, terminated, truncated, infos
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_correct_environment_passes(mode: AutoresetMode) -> None:
     make = partial(Walks, 3, mode)
@@ -121,11 +122,13 @@ def test_correct_environment_passes(mode: AutoresetMode) -> None:
     assert set(CHECKS) - set(ran) == {"spec"} | (only_next_step if mode != NEXT_STEP else set())
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("num_envs", [1, 2])
 def test_few_lanes_pass(num_envs: int) -> None:
     check_vector_env(Walks(num_envs), single=Walk)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_sync_vector_env_passes(mode: AutoresetMode) -> None:
     cart_pole = partial(gymnasium.make, "CartPole-v1")
@@ -166,6 +169,7 @@ def test_environment_that_returns_its_own_arrays_skips_fresh_arrays(mode: Autore
     check_vector_env(make(), make=make, skip={"fresh_arrays"}, steps=60)
 
 
+@pytest.mark.ci
 def test_wrapped_environment_passes() -> None:
     check_vector_env(gymnasium.wrappers.vector.ClipReward(Walks(), 0.0, 0.5), skip={"pickling"})  # it has a lambda
 
@@ -182,6 +186,7 @@ class Named(gymnasium.vector.VectorObservationWrapper):
         return {"walk": observations, "twice": 2 * observations[:, :1].astype(np.float32)}
 
 
+@pytest.mark.ci
 def test_dict_observations() -> None:
     check_vector_env(Named(Walks()))
 
@@ -833,6 +838,7 @@ BROKEN: dict[str, tuple[Any, AutoresetMode, str]] = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_environment_fails(name: str) -> None:
     kind, mode, message = BROKEN[name]
@@ -843,6 +849,7 @@ def test_broken_environment_fails(name: str) -> None:
     assert isinstance(caught.value, AssertionError)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "name", ["one buffer", "removed options", "no lists", "no pickle", "actions that must be valid"]
 )

@@ -152,6 +152,7 @@ def test_a_training_that_diverges_is_an_error():
         training.dqn(SMALL, hyperparameters=QUICK, learning_rate=1e7, final_learning_rate=1e7)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
 def test_ppo_learns_cartpole(mode):

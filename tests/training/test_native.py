@@ -47,6 +47,7 @@ def columns(rows):
     return [row._replace(seconds=0.0) for row in rows]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_files_of_a_training(algorithm, tmp_path):
     out, moments = tmp_path / "deeper" / "run", []
@@ -105,6 +106,7 @@ def interrupted_at(steps):
 SCALED = {"normalize_observations": True, "normalize_rewards": True}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("settings", [{}, SCALED], ids=["plain", "scaled"])
 def test_an_interrupted_training_gives_the_same_bits(algorithm, settings, tmp_path):
@@ -234,6 +236,7 @@ def pickled():
     return stream.getvalue()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [

@@ -94,6 +94,7 @@ def test_processes_write_what_train_writes_for_each_seed(tmp_path, modules):
     assert all(a.steps <= b.steps and a.finished <= b.finished for a, b in zip(moments, moments[1:], strict=False))
 
 
+@pytest.mark.ci
 def test_the_summary_has_the_statistics_of_the_final_evaluations(tmp_path, inline):
     result = train_seeds(out=tmp_path / "runs", seeds=3, **SMALL)
     assert inline == [0, 1, 2]
@@ -118,6 +119,7 @@ def test_the_summary_has_the_statistics_of_the_final_evaluations(tmp_path, inlin
     assert len(repr(result)) < 300
 
 
+@pytest.mark.ci
 def test_another_reward_also_has_results_under_the_specified_one(tmp_path, inline):
     result = train_seeds(out=tmp_path / "runs", seeds=2, reward="learning", **SMALL)
     specified = result.summary["under_specified_reward"]
@@ -126,6 +128,7 @@ def test_another_reward_also_has_results_under_the_specified_one(tmp_path, inlin
     assert specified["baselines"]["rules"] == result.trainings[0].evaluation["under_specified_reward"]["rules"]
 
 
+@pytest.mark.ci
 def test_curves_have_the_median_and_the_bands_at_each_evaluation(tmp_path, inline):
     out = tmp_path / "runs"
     result = train_seeds(out=out, seeds=3, **SMALL)
@@ -172,6 +175,7 @@ def test_bands_ignore_rows_without_a_value(tmp_path):
 # ── resuming ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_finished_seeds_are_kept_and_others_resumed(tmp_path, inline, monkeypatch, caplog):
     out = tmp_path / "runs"
 
@@ -196,6 +200,7 @@ def test_finished_seeds_are_kept_and_others_resumed(tmp_path, inline, monkeypatc
     assert inline == [1]
 
 
+@pytest.mark.ci
 def test_other_settings_and_finished_directories_are_refused(tmp_path, inline):
     out = tmp_path / "runs"
     train_seeds(out=out, seeds=2, **SMALL)
@@ -214,6 +219,7 @@ def test_other_settings_and_finished_directories_are_refused(tmp_path, inline):
     assert inline == [0, 1, 1]
 
 
+@pytest.mark.ci
 def test_a_seed_with_other_settings_is_refused(tmp_path, inline):
     out = tmp_path / "runs"
     train_seeds(out=out, seeds=2, **SMALL)
@@ -224,6 +230,7 @@ def test_a_seed_with_other_settings_is_refused(tmp_path, inline):
         train_seeds(out=out, seeds=2, **SMALL)
 
 
+@pytest.mark.ci
 def test_foreign_files_are_never_overwritten(tmp_path, inline):
     out = tmp_path / "runs"
     train_seeds(out=out, seeds=2, **SMALL)
@@ -248,6 +255,7 @@ def test_foreign_files_are_never_overwritten(tmp_path, inline):
     assert (tmp_path / "moved" / "policy.npz").exists()
 
 
+@pytest.mark.ci
 def test_one_seed_and_several_do_not_share_a_directory(tmp_path, inline):
     train(out=tmp_path / "one", **SMALL)
     train_seeds(out=tmp_path / "several", seeds=1, **SMALL)
@@ -272,6 +280,7 @@ def test_a_directory_in_use_is_refused(tmp_path, inline, monkeypatch):
         train_seeds(out=out, seeds=2, **SMALL)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -422,6 +431,7 @@ def worked(monkeypatch, job, folder):
     return pipe.messages
 
 
+@pytest.mark.ci
 def test_a_worker_sends_its_progress(tmp_path, inline, monkeypatch):
     plan = read_plan(**arguments())
     first, *steps, last = worked(monkeypatch, dump(plan), tmp_path / "seed-4")

@@ -288,6 +288,7 @@ def opening_calls(path):
                 yield ast.unparse(node)
 
 
+@pytest.mark.ci
 def test_only_one_module_opens_files_from_outside():
     """Read files with the functions of alsim.utils.reading, or add the call to ALLOWED with a reason."""
     found, others = set(), []
