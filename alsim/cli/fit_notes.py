@@ -53,7 +53,10 @@ def _bounded_half_lives(fitted: Any, responses: Responses) -> list[str]:
     from alsim.responses.log import codes_of
 
     practice = earlier_practice(responses, times_of(responses, "half-life regression"))
-    later, weights = ~np.isnan(practice.days), fitted.skill_weights()[codes_of(responses.skills, fitted.skills)[responses.skill]]
+    later, weights = (
+        ~np.isnan(practice.days),
+        fitted.skill_weights()[codes_of(responses.skills, fitted.skills)[responses.skill]],
+    )
     features = np.sqrt(1 + np.column_stack([practice.right, practice.wrong, np.zeros(len(later))]))
     days, (low, high) = 2.0 ** np.clip((features * weights).sum(axis=1)[later], -99, 99), HALF_LIVES
     share = max(np.mean(days <= low), np.mean(days >= high))

@@ -371,8 +371,14 @@ def test_invalid_names(name, message):
         (lambda: FSRS(weights=(1.0, 2.0)), r"weights of FSRS must be 21 numbers; got shape \(2,\): "),
         (lambda: FSRS("high"), "the retention of fsrs must be a number"),
         (lambda: RecallThreshold(weights=(1.0, 2.0)), "weights of a half-life must be three finite numbers"),
-        (lambda: Leitner(100, 1.0, 3.0), "the interval of box 100 of leitner must be at most 1e\\+30 days; got 1.71793e"),
-        (lambda: Leitner(100, 1e300, 1e300), "the interval of box 100 of leitner must be at most 1e\\+30 days; got inf"),
+        (
+            lambda: Leitner(100, 1.0, 3.0),
+            "the interval of box 100 of leitner must be at most 1e\\+30 days; got 1.71793e",
+        ),
+        (
+            lambda: Leitner(100, 1e300, 1e300),
+            "the interval of box 100 of leitner must be at most 1e\\+30 days; got inf",
+        ),
         (lambda: Leitner(2.5), "the boxes of leitner must be an integer from 1 to 100; got 2.5"),
     ],
 )

@@ -69,7 +69,10 @@ UNFRUSTRATED = {"frustration_rise": 0.0, "hard_rise": 0.0}
 HALF_LIFE = World(
     "half-life",
     "recall decays exponentially between daily sessions; right answers make it last",
-    {**DAILY, "dynamics": {"name": "half-life", "right_weight": 0.5, "wrong_weight": -0.2, "base": 0.2, **UNFRUSTRATED}},
+    {
+        **DAILY,
+        "dynamics": {"name": "half-life", "right_weight": 0.5, "wrong_weight": -0.2, "base": 0.2, **UNFRUSTRATED},
+    },
     times=True,
 )
 FSRS = World(
