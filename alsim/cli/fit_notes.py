@@ -66,8 +66,9 @@ def _bounded_half_lives(fitted: Any, responses: Responses) -> list[str]:
     time = f"{1440 * median:.2g} minutes" if median < 0.1 else f"{median:,.1f} days"
     bound = "shortest one, 15 minutes" if np.mean(days <= low) == share else "longest one, 274 days"
     return [
-        f"the half-lives of {100 * share:.0f} % of the answers to practised skills are at the {bound}, so the weights have "
-        f"no meaning; the median time since the last practice is {time}: if that is wrong, convert the times to seconds"
+        f"the half-lives of {100 * share:.0f} % of the answers to practised skills are at the {bound}, so the weights "
+        f"have no meaning; the median time since the last practice is {time}: if that is wrong, convert the times to "
+        "seconds"
     ]
 
 

@@ -36,7 +36,7 @@ class Judged(NamedTuple):
 
 
 def loaded(model: Any) -> Any:
-    """Return a name of NAMES, a student model or a fit; a file of one of them is loaded. Raises AlsimError for others."""
+    """Return a name of NAMES, a student model or a fit; load a file of one of them. Raises AlsimError for others."""
     if isinstance(model, str) and not Path(model).exists():
         if model not in NAMES:
             raise AlsimError(
