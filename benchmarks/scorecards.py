@@ -26,9 +26,9 @@ LOGS = 4
 """Logs of each kind of learners; of DKT, one."""
 MODELS = (
     *("irt:3pl", "irt:2pl", "irt:1pl", "irt:rasch", "bkt", "dkt", "pfa", "best-lr", "skill-mean"),
-    *("elo", "glicko", "alosi"),
+    *("elo", "glicko", "alosi", "hlr", "fsrs"),
 )
-WORLDS = ("constant-ability", "bkt", "standard")
+WORLDS = ("constant-ability", "bkt", "standard", "half-life", "fsrs")
 
 
 def measured(model: str) -> dict[str, Any]:

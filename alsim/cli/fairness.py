@@ -42,8 +42,8 @@ def fairness(
             "--model",
             metavar="MODEL",
             show_default="only the policy",
-            help="Student model to judge: a file of a student model or a fit; or bkt, irt or pfa, which is fitted to "
-            "other learners of the dataset.",
+            help="Student model to judge: a file of a student model or a fit; bkt, irt, pfa or hlr, which is fitted to "
+            "other learners of the dataset; or fsrs.",
         ),
     ] = None,
     mastered: Annotated[

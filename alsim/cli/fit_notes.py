@@ -22,6 +22,8 @@ LARGE_B = 10.0
 """Absolute difficulty above which a note says that it has no meaning, logits."""
 _ITEM_NAME = re.compile(r"(?:i|q|v|x|item|question|var|task|problem)[ _.-]?[0-9]+", re.IGNORECASE)
 """Names of items in tests."""
+MOST_AT_A_BOUND = 0.9
+"""Share of half-lives at one of their bounds above which a note says so."""
 LARGE_SE_OF_B = 1.0
 """Standard error of a difficulty above which a note names the item, logits: the standard deviation of ability."""
 
@@ -39,7 +41,35 @@ def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
             found.append(f"{number:,} of {len(rows):,} skills {text}")
     if fitted.model == "irt":
         found += [*repeated_pairs(responses), *_large_errors(rows), *_without_meaning(rows), *_priors(fitted)]
+    if fitted.model == "hlr":
+        found += _bounded_half_lives(fitted, responses)
     return found + _transposed(responses)
+
+
+def _bounded_half_lives(fitted: Any, responses: Responses) -> list[str]:
+    """Return the note about half-lives that are mostly at a bound, as those of times in another unit."""
+    from alsim.models.hlr.memory import HALF_LIVES
+    from alsim.models.practice import earlier_practice, times_of
+    from alsim.responses.log import codes_of
+
+    practice = earlier_practice(responses, times_of(responses, "half-life regression"))
+    later, weights = (
+        ~np.isnan(practice.days),
+        fitted.skill_weights()[codes_of(responses.skills, fitted.skills)[responses.skill]],
+    )
+    features = np.sqrt(1 + np.column_stack([practice.right, practice.wrong, np.zeros(len(later))]))
+    days, (low, high) = 2.0 ** np.clip((features * weights).sum(axis=1)[later], -99, 99), HALF_LIVES
+    share = max(np.mean(days <= low), np.mean(days >= high))
+    if share <= MOST_AT_A_BOUND:
+        return []
+    median = float(np.median(practice.days[later]))
+    time = f"{1440 * median:.2g} minutes" if median < 0.1 else f"{median:,.1f} days"
+    bound = "shortest one, 15 minutes" if np.mean(days <= low) == share else "longest one, 274 days"
+    return [
+        f"the half-lives of {100 * share:.0f} % of the answers to practised skills are at the {bound}, so the weights "
+        f"have no meaning; the median time since the last practice is {time}: if that is wrong, convert the times to "
+        "seconds"
+    ]
 
 
 def uncertain_items(rows: Sequence[Row]) -> list[str]:

@@ -29,8 +29,8 @@ def scorecard(
             metavar="MODEL",
             show_default=False,
             callback=allow_classes,
-            help="Model: irt, irt:2pl, irt:1pl, irt:rasch, bkt, dkt, pfa, best-lr, skill-mean, elo, glicko, alosi, or "
-            "module:Name of a class of student models or of a function that fits one.",
+            help="Model: irt, irt:2pl, irt:1pl, irt:rasch, bkt, dkt, pfa, best-lr, skill-mean, elo, glicko, alosi, "
+            "hlr, fsrs, or module:Name of a class of student models or of a function that fits one.",
         ),
     ],
     num_learners: Annotated[
@@ -53,8 +53,8 @@ def scorecard(
 ) -> None:
     """Fit a student model to simulated logs, and hold it against the truth of the simulated learners.
 
-    irt meets learners of constant ability, and bkt learners who know an outcome or not: learners of their own kind. The
-    other models meet both, and those of the standard dynamics.
+    irt meets learners of constant ability, bkt learners who know an outcome or not, and hlr and fsrs learners who
+    forget: learners of their own kind. The other models meet the first two, and those of the standard dynamics.
     """
     from alsim.evaluation.scorecards.run import scorecard as run
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.models.base import ModelError
-from alsim.models.requirements import require_all
+from alsim.models.requirements import numbers, require_all, require_broadcast
 from alsim.numerics.doubles import exp_each, log_each
 from alsim.types import Doubles
 
@@ -37,7 +37,9 @@ def retrievability(stability: ArrayLike, days: ArrayLike, weights: ArrayLike = W
     Source: Open Spaced Repetition (2025), The algorithm, FSRS-6.
     """
     w = checked_weights(weights)
-    return _retrievability(_stabilities(stability), _days(days), w)
+    s, t = _stabilities(numbers("stability", stability)), _days(numbers("days", days))
+    require_broadcast(stability=s, days=t)
+    return _retrievability(s, t, w)
 
 
 def interval(stability: ArrayLike, retention: ArrayLike, weights: ArrayLike = WEIGHTS) -> Doubles:
@@ -52,9 +54,11 @@ def interval(stability: ArrayLike, retention: ArrayLike, weights: ArrayLike = WE
     The arguments are broadcast. Returns t, days, float64, not rounded. Raises ModelError for values outside these
     ranges. Source: as for `retrievability`.
     """
-    w, r = checked_weights(weights), np.asarray(retention, np.float64)
+    w, r = checked_weights(weights), numbers("retention", retention)
     require_all((r > 0) & (r < 1), r, "retention must be in (0, 1)", "0.9 is usual")
-    return np.asarray(_stabilities(stability) / _factor(w) * (power(r, -1 / w[20]) - 1))
+    s = _stabilities(numbers("stability", stability))
+    require_broadcast(stability=s, retention=r)
+    return np.asarray(s / _factor(w) * (power(r, -1 / w[20]) - 1))
 
 
 def review(
@@ -80,13 +84,13 @@ def review(
     outside these ranges. Source: as for `retrievability`; py-fsrs 6.3.2.
     """
     w = checked_weights(weights)
-    grade = np.asarray(rating, np.float64)
+    grade = numbers("rating", rating)
     require_all(
         np.isin(grade, (AGAIN, HARD, GOOD, EASY)), grade, "rating must be 1, 2, 3 or 4", "1 is forgotten, 3 good"
     )
-    s, d, t, grade = np.broadcast_arrays(
-        np.asarray(stability, np.float64), np.asarray(difficulty, np.float64), np.asarray(days, np.float64), grade
-    )
+    s, d, t = numbers("stability", stability), numbers("difficulty", difficulty), numbers("days", days)
+    require_broadcast(stability=s, difficulty=d, days=t, rating=grade)
+    s, d, t, grade = np.broadcast_arrays(s, d, t, grade)
     first = np.isnan(s) & np.isnan(d)
     s, t = _stabilities(np.where(first, 1.0, s)), _days(np.where(first, 0.0, t))
     d = np.where(first, 1.0, d)
@@ -165,9 +169,8 @@ def _difficulty(d: Doubles, grade: Doubles, w: Doubles) -> Doubles:
     return np.asarray(w[7] * _first_difficulty(float(EASY), w) + (1 - w[7]) * changed)
 
 
-def _stabilities(values: ArrayLike) -> Doubles:
+def _stabilities(s: Doubles) -> Doubles:
     """Return stabilities. Raises ModelError unless they are finite and above 0."""
-    s = np.asarray(values, np.float64)
     require_all(
         np.isfinite(s) & (s > 0),
         s,
@@ -177,9 +180,8 @@ def _stabilities(values: ArrayLike) -> Doubles:
     return s
 
 
-def _days(values: ArrayLike) -> Doubles:
+def _days(t: Doubles) -> Doubles:
     """Return times since the last review. Raises ModelError unless they are finite and not negative."""
-    t = np.asarray(values, np.float64)
     require_all(
         ~(t < 0), t, "days since the last review must be at least 0", "times run backwards, sort the reviews by time"
     )

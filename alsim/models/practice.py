@@ -67,8 +67,8 @@ def times_of(log: Responses, user: str) -> Times:
     if backwards.any():
         name = str(log.students[student[order][1:][backwards][0]])
         raise ModelError(
-            f"{user}: times run backwards in the log of student {name!r}: sort the responses by time, with the column "
-            "order or time"
+            f"{user}: times run backwards in the log of student {name!r}: leave out the column "
+            "order, so that the times sort the responses (--columns order=)"
         )
     start = np.searchsorted(student[order], np.arange(log.num_students))
     hours = (seconds - np.append(seconds[order], 0.0)[start][student]) / PER_HOUR

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from alsim.models.base import ModelError
-from alsim.types import Bools, Doubles, Longs, describe
+from alsim.models.requirements import numbers, require_all, require_broadcast
+from alsim.types import Doubles, Longs
 
 EASINESS, LEAST_EASINESS = 2.5, 1.3
 """Easiness before the first repetition, and its lower bound."""
@@ -34,11 +34,14 @@ def review(
     values outside these ranges.
     Source: Wozniak (1990), Optimization of learning, chapter 3.2.
     """
-    changed = changed_easiness(easiness, quality)
-    before, days = np.asarray(easiness, np.float64), np.asarray(interval, np.float64)
-    count, passed = np.asarray(repetitions), np.asarray(quality) >= PASSED
-    _require(np.isfinite(days) & (days >= 0), days, "interval must be a number of days from 0", "0 before the first")
-    _require((count >= 0) & (count == np.floor(count)), count, "repetitions must be a count from 0", "0 before any")
+    before, grade = numbers("easiness", easiness), numbers("quality", quality)
+    days, count = numbers("interval", interval), numbers("repetitions", repetitions)
+    require_all(np.isfinite(days) & (days >= 0), days, "interval must be a number of days from 0", "0 before the first")
+    is_count = np.isfinite(count) & (count >= 0) & (count == np.floor(count))
+    require_all(is_count, count, "repetitions must be a count from 0", "0 before any")
+    require_broadcast(easiness=before, interval=days, repetitions=count, quality=grade)
+    before, days, count, grade = np.broadcast_arrays(before, days, count, grade)
+    changed, passed = changed_easiness(before, grade), grade >= PASSED
     later = np.where(count == 0, INTERVALS[0], np.where(count == 1, INTERVALS[1], days * before))
     return (
         np.asarray(np.where(passed, changed, before)),
@@ -54,20 +57,14 @@ def changed_easiness(easiness: ArrayLike, quality: ArrayLike) -> Doubles:
 
     The arguments, the errors and the source are those of `review`, which leaves the easiness as it is after a failure.
     """
-    before, grade = np.asarray(easiness, np.float64), np.asarray(quality, np.float64)
+    before, grade = numbers("easiness", easiness), numbers("quality", quality)
+    require_broadcast(easiness=before, quality=grade)
     valid = (grade >= 0) & (grade <= HIGHEST) & (grade == np.floor(grade))
-    _require(valid, grade, "quality must be an integer from 0 to 5", "3 and more are correct answers")
+    require_all(valid, grade, "quality must be an integer from 0 to 5", "3 and more are correct answers")
     is_easiness = np.isfinite(before) & (before >= LEAST_EASINESS)
-    _require(is_easiness, before, "easiness must be at least 1.3", "2.5 before the first repetition")
+    require_all(is_easiness, before, "easiness must be at least 1.3", "2.5 before the first repetition")
     missing = HIGHEST - grade
     return np.asarray(np.maximum(before + (0.1 - missing * (0.08 + missing * 0.02)), LEAST_EASINESS))
-
-
-def _require(valid: Bools, values: object, expected: str, cure: str) -> None:
-    """Raise ModelError with the first invalid value unless all are valid."""
-    if not np.all(valid):
-        bad = np.asarray(values)[~np.asarray(valid)].flat[0]
-        raise ModelError(f"{expected}; got {describe(bad)}: {cure}")
 
 
 __all__ = ["EASINESS", "changed_easiness", "review"]

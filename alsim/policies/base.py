@@ -184,7 +184,8 @@ class Transitions:
     last_seconds: Floats
     """Response time of the last question so far, seconds, 0 before the first, (N,)."""
     clock: Doubles | None = None
-    """Hours since the episode began, after the interaction, (N,); None if they are unknown."""
+    """Hours since the episode began, after the interaction and a break: when the next one begins, (N,); None if they
+    are unknown."""
 
     @property
     def num_lanes(self) -> int:

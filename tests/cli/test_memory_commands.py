@@ -63,6 +63,45 @@ def test_faults_are_one_sentence(run, log, options, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("unit", "parts"),
+    [
+        (1.0, ()),
+        (3600.0, ("shortest one, 15 minutes", "minutes: if that is wrong, convert the times to seconds")),
+        (1e-3, ("longest one, 274 days", "days: if that is wrong, convert the times to seconds")),
+    ],
+)
+def test_times_in_another_unit_are_noted(run, tmp_path, monkeypatch, unit, parts):
+    """Times are read as seconds: hours give half-lives at the lower bound, and milliseconds at the upper one."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    with open("log.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["student", "skill", "correct", "when"])
+        for s in range(60):
+            seconds, right, wrong, pause = 0.0, 0, 0, np.inf
+            for _ in range(12):
+                correct = rng.random() < (0.3 if right + wrong == 0 else hlr.recall(pause, hlr.half_life(right, wrong)))
+                writer.writerow([s, "add", int(correct), seconds / unit])
+                right, wrong, pause = right + correct, wrong + (not correct), rng.exponential(1.0) + 0.1
+                seconds += 86400 * pause
+    status, out, err = run("fit", "hlr", "log.csv", "--columns", "time=when")
+    assert status == 0, err
+    text = " ".join(out.split())
+    assert all(part in text for part in parts) and ("half-lives of" in text) == bool(parts)
+
+
+def test_times_that_run_backwards_are_one_sentence(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"ada,add,{k % 2},{k},{9 - k}" for k in range(9)]
+    (tmp_path / "log.csv").write_text("\n".join(["student,skill,correct,when,order", *rows]), encoding="utf-8")
+    status, out, err = run("fit", "hlr", "log.csv", "--columns", "time=when")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "times run backwards in the log of student 'ada': leave out the column order" in err
+    status, out, err = run("fit", "hlr", "log.csv", "--columns", "time=when,order=")
+    assert "run backwards" not in err
+
+
 @pytest.mark.ci
 def test_an_engine_prints_the_due_skills(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -206,8 +206,13 @@ class Recorder:
         state += transitions.active
 
 
-def expected_steps(events):
-    """Return the interactions of a log by the specification, in plain Python: action, correct, mastery, frustration."""
+def expected_steps(events, now):
+    """Return the interactions of a log by the specification, in plain Python: action, correct, mastery, frustration.
+
+    now  time of the decision after them, seconds
+    """
+    times = iter([event["time"] for event in events if not event["event"].endswith("_shown")] + [now])
+    begin = next(times)
     mastery, frustration, slow, found = dict.fromkeys(COURSE, 0.3), 0.0, 0.0, []
     impacts = dict(zip(MODALITIES, (-0.08, -0.05, 0.02, -0.03, 0.0, 0.05), strict=True))
     items, shown = {item["id"]: item for item in CATALOGUE}, {}
@@ -230,7 +235,7 @@ def expected_steps(events):
             frustration = max(0.0, frustration - 0.05) if correct else min(1.0, frustration + rise)
             mastery[skill] = updated(mastery[skill], correct)
             reward = correct + 0.5 * (mastery[skill] - before[0][skill]) - 0.3 * frustration
-        hours = (event["time"] - events[0]["time"]) / 3600
+        hours = (next(times) - begin) / 3600
         odds = shown.pop(item["id"], 1.0)
         found.append((action, correct, seconds, reward, hours, odds, before, (dict(mastery), frustration, slow)))
     return found
@@ -250,7 +255,7 @@ def test_views_and_transitions_are_those_of_the_specification():
     Recorder.seen.clear()
     two.recommend("anna", 1, time=1e4)
     *steps, (view, state) = Recorder.seen
-    expected = expected_steps(one.events("anna"))
+    expected = expected_steps(one.events("anna"), 1e4)
     assert len(steps) == len(expected) == 30 and state.tolist() == [30.0]
     for x, (action, correct, seconds, reward, hours, odds, before, after) in zip(steps, expected, strict=True):
         assert (x.actions[0], x.correct[0], x.active[0], x.ended[0]) == (action, correct, True, False)
@@ -266,12 +271,26 @@ def test_views_and_transitions_are_those_of_the_specification():
     assert [int(a[0]) for a in view.correct] == [step[1] for step in expected]
     np.testing.assert_allclose(np.concatenate(view.seconds), [step[2] for step in expected], rtol=1e-6)
     np.testing.assert_allclose(view.observation[0], observation(expected[-1][-1]), rtol=1e-5)
-    assert view.step == 30 and view.hours[0] == pytest.approx((1e4 - 1000) / 3600)
+    assert view.step == 30 and view.hours[0] == steps[-1].clock[0]
     assert view.asked.sum() + view.shown.sum() == 30
     course = two.recommender.cells.course
     asked = [(int(i[0]), int(a[0])) for i, a in zip(view.items, view.actions, strict=True) if a[0] < 12]
     assert all(3 * course.learning_outcome[i] + course.difficulty[i] == a for i, a in asked)
     assert [int(i[0]) for i, a in zip(view.items, view.actions, strict=True) if a[0] >= 12 and i[0] < 16] == []
+
+
+@pytest.mark.parametrize("policy", ["fsrs:0.9:0", "leitner:5:1:2:0", "sm2:0", "threshold:0.5:0", "random-due:24:0"])
+def test_schedulers_date_a_review_at_its_event(policy):
+    """Half a day after each of three skills was answered, none is due, and the fourth is new."""
+    day, items = 86400.0, [item for item in CATALOGUE if item["type"] == "question"]
+    one = AdaptiveEngine(dict.fromkeys(COURSE, ()), items, policy=f"policy:{policy}", threshold=1.0)
+    for begin in (0, 5):  # a question that was shown days before its answer is dated at the answer, too
+        name = f"from day {begin}"
+        one.recommend(name, 1, time=0.0)
+        for review in (begin, begin + 10):
+            for k, item in enumerate(("a0", "b0", "c0")):
+                one.process_response(name, item, correct=True, time=(review + k / 100) * day)
+            assert one.recommend(name, 1, time=(review + 0.5) * day)[0].item[0] == "d"
 
 
 def test_a_quiz_raises_mastery_in_the_history():

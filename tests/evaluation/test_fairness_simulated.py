@@ -9,9 +9,9 @@ import alsim
 from alsim.errors import AlsimError
 from alsim.evaluation import fairness
 from alsim.evaluation.fairness.mastery import true_mastery
-from alsim.models import Responses, bkt
+from alsim.models import Responses, bkt, hlr
 from alsim.models.irt import ItemParameters
-from alsim.models.student import BKTModel, Items
+from alsim.models.student import BKTModel, FSRSModel, Items, forecasts
 
 WORLD = {"num_los": 4, "max_episode_steps": 40, "dynamics": {"name": "linked"}}
 WEAK = {"share": 0.5, "name": "weak", "learner": {"mastery_alpha": 1.0, "mastery_beta": 8.0}}
@@ -51,6 +51,30 @@ def test_the_underestimated_group(judged):
     gap = judged.sections["mastery"].gaps["bias"]
     assert gap.flagged and (gap.highest, gap.lowest) == ("weak", "strong") and gap.difference > 0.1
     assert judged.groups == ("strong", "weak") and sum(judged.members.values()) == 300
+
+
+@pytest.mark.parametrize("form", ["hlr", "fsrs", "a fit", "a file", "a student model"])
+def test_models_of_memory_read_the_times_of_the_dataset(form, tmp_path):
+    """The learners answer by recall: mean forecasts are those of the timed log, and near the answers."""
+    config = {
+        "sessions": {"interactions": 10, "break_hours": 23.5},
+        "dynamics": {"name": "fsrs", "frustration_rise": 0.0, "hard_rise": 0.0},
+        "termination": {"mastery_threshold": 1.0},
+        "irt": {"guessing_range": [0.0, 0.0]},
+    }
+    data = generated([WEAK, STRONG], learners=60, config=config)
+    log = Responses.from_dataset(data, times=True)
+    fit = hlr.fit(log)
+    model = {"a fit": fit, "a student model": FSRSModel(Items.of_log(log))}.get(form, form)
+    if form == "a file":
+        model = str(fit.save(tmp_path / "fit.json"))
+    found = fairness.evaluate_dataset(data, model)
+    bias = {name: one.mean for name, one in found.sections["forecasts"].by_group["bias"].items()}
+    expected = forecasts(model, log) if form == "a student model" else fit.predict(log)
+    if form in ("a fit", "a file", "a student model"):
+        weak = np.asarray(data.episodes["population_row"])[log.student] == 0
+        assert bias["weak"] == pytest.approx((expected - log.correct)[weak].mean(), abs=0.02)
+    assert max(map(abs, bias.values())) < 0.35
 
 
 def test_estimates_are_compared_with_the_truth_by_definition():

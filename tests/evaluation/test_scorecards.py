@@ -12,10 +12,10 @@ from alsim.evaluation.scorecards import Estimates, scorecard
 from alsim.evaluation.scorecards.canary import changed_from, coin_flips, largest_change, place_of
 from alsim.evaluation.scorecards.measures import auc_of, between_auc, errors_of, within_correlation
 from alsim.evaluation.scorecards.models import names
-from alsim.evaluation.scorecards.worlds import BKT, CONSTANT, divide, simulate
+from alsim.evaluation.scorecards.worlds import BKT, CONSTANT, FSRS, HALF_LIFE, divide, simulate
 from alsim.models import irt, skill_mean
 from alsim.models.scores import auc_difference, score
-from alsim.models.student import EloModel
+from alsim.models.student import EloModel, FSRSModel
 from alsim.utils.optional import MissingExtra
 
 
@@ -206,6 +206,31 @@ def test_baselines_meet_all_learners_and_have_no_recovery():
     assert found["recovery"] is None and "no parameters" in found["recovery_note"] and found["misfit"] is None
     assert found == scorecard("skill-mean", num_learners=40, logs=1, seed=3).to_dict()
     assert found != scorecard("skill-mean", num_learners=40, logs=1, seed=4).to_dict()
+
+
+@pytest.mark.compiled
+def test_models_of_memory_meet_learners_who_forget():
+    """60 learners, 1 log, seed 0: the weights are within 4 stated errors, and forecasts near those of the oracle."""
+    card = scorecard("hlr", num_learners=60, logs=1)
+    assert (card.own.world, card.misfit.world, card.others, card.leaks) == ("half-life", "fsrs", (), ())
+    assert {*card.own.parameters} == {"right", "wrong", "intercept"}
+    for errors in card.own.parameters.values():
+        assert abs(errors.bias.mean) < 4 * errors.stated_se < 4
+    assert "no true values" in card.misfit.note
+    other = scorecard("fsrs", num_learners=60, logs=1)
+    assert (other.own.world, other.misfit.world, other.leaks) == ("fsrs", "half-life", ())
+    for one in (card.own, other.own):
+        assert -0.01 < one.excess.mean < 0.005 and one.follows["mastery"].mean > 0.9
+    assert other.misfit.excess.mean < -0.02
+    same = scorecard(FSRSModel, num_learners=60, logs=1)
+    assert same.to_dict()["auc"] == other.to_dict()["auc"]
+
+
+def test_answers_of_learners_who_forget_are_recall():
+    for world in (HALF_LIFE, FSRS):
+        truth = simulate(world, 20, 0)
+        assert truth.chance == pytest.approx(truth.mastery, abs=1e-6)
+        assert np.ptp(truth.log.time) > 18 * 86400 and truth.log.study is not None
 
 
 @pytest.mark.ci

@@ -14,6 +14,7 @@ from alsim.bank.items import sample_bank
 from alsim.config import Config
 from alsim.errors import AlsimError
 from alsim.policies import EpsilonGreedy, bound, make_policy, memory
+from alsim.policies.schedulers.base import Presentations
 from alsim.policies.schedulers.fsrs import FSRS
 from alsim.policies.schedulers.leitner import Leitner
 from alsim.policies.schedulers.outcomes import Situation
@@ -373,12 +374,29 @@ def test_invalid_names(name, message):
         (lambda: FSRS(weights=(1.0, 2.0)), r"weights of FSRS must be 21 numbers; got shape \(2,\): "),
         (lambda: FSRS("high"), "the retention of fsrs must be a number"),
         (lambda: RecallThreshold(weights=(1.0, 2.0)), "weights of a half-life must be three finite numbers"),
+        (
+            lambda: Leitner(100, 1.0, 3.0),
+            "the interval of box 100 of leitner must be at most 1e\\+30 days; got 1.71793e",
+        ),
+        (
+            lambda: Leitner(100, 1e300, 1e300),
+            "the interval of box 100 of leitner must be at most 1e\\+30 days; got inf",
+        ),
         (lambda: Leitner(2.5), "the boxes of leitner must be an integer from 1 to 100; got 2.5"),
     ],
 )
 def test_invalid_arguments(make, message):
     with pytest.raises(AlsimError, match=f"^{message}"):
         make()
+
+
+def test_intervals_of_sm2_are_bounded():
+    """A thousand correct answers to one LO: without a bound, the interval 6 * 2.5^998 days would be infinite."""
+    policy = SM2(floor=0.0)
+    state, zeros = policy.start_state(1, 1), np.zeros(1, np.int64)
+    for _ in range(1000):
+        policy.record(state, Presentations(zeros, zeros, np.zeros(1), np.ones(1, np.int8)))
+    assert (state.interval[0, 0], state.due[0, 0], state.repetitions[0, 0]) == (1e9, 24e9, 1000)
 
 
 def test_parameters_that_the_name_does_not_identify_change_the_digest():

@@ -105,7 +105,8 @@ class History:
         """Number of interactions, (n,)."""
         n = len(logs.length)
         self.frustration, self.last_seconds = np.zeros(n), np.zeros(n, np.float32)
-        self._start = np.where(logs.length > 0, situation.progress.first_time, np.nan)
+        self._now = np.array(situation.now, np.float64)
+        self._start = logs.time[:, 0] if logs.time.shape[1] else self._now
 
     def steps(self) -> Iterator[tuple[Longs, Transitions]]:
         """Yield the students with a next interaction, and these interactions; update frustration and times."""
@@ -155,7 +156,7 @@ class History:
         """Return the view of students with the same number of interactions; mask (len(rows), A)."""
         logs, situation = self._logs, self._situation
         size = int(logs.length[rows[0]])
-        clock = np.array(situation.now, np.float64)[rows] - self._start[rows]
+        clock = self._now[rows] - self._start[rows] if size else np.zeros(len(rows))
         columns: dict[str, Any] = {
             "actions": self.actions,
             "items": self._cells.bank_index[logs.item].astype(np.int32),
@@ -172,7 +173,7 @@ class History:
             num_los=self.num_los,
             active=np.ones(len(rows), np.bool_),
             last_seconds=self.last_seconds[rows],
-            clock=np.nan_to_num(clock) / PER_HOUR,
+            clock=clock / PER_HOUR,
             mask=mask,
             **lists,
         )
@@ -214,6 +215,9 @@ class History:
     def _transitions(self, t: int, rows: Longs, before: Floats, after: Floats, rewards: Doubles) -> Transitions:
         """Return one interaction of some students."""
         logs, asks = self._logs, self._asks[rows, t]
+        following = np.minimum(t + 1, logs.time.shape[1] - 1)
+        # The time of an event is that of its interaction, which begins where the clock after the one before stands.
+        later = np.where(t + 1 < logs.length[rows], logs.time[rows, following], self._now[rows])
         columns: dict[str, Any] = {
             "observation": before[rows],
             "next_observation": after[rows],
@@ -226,7 +230,7 @@ class History:
             "active": np.ones(len(rows), np.bool_),
             "ended": np.zeros(len(rows), np.bool_),
             "last_seconds": self.last_seconds[rows],
-            "clock": np.nan_to_num(logs.time[rows, t] - self._start[rows]) / PER_HOUR,
+            "clock": (later - self._start[rows]) / PER_HOUR,
         }
         for array in columns.values():
             array.flags.writeable = False

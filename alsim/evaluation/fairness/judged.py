@@ -10,13 +10,17 @@ import numpy as np
 
 from alsim.errors import AlsimError, did_you_mean
 from alsim.models.base import Fit, ModelError, load_fit
-from alsim.models.student import Items, StudentModel, load_student_model, student_model
+from alsim.models.student import FSRSModel, Items, StudentModel, TimedStudentModel, load_student_model, student_model
 from alsim.models.student.fits import followed
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs, describe
 
-FITTED = ("bkt", "irt", "pfa")
+FITTED = ("bkt", "irt", "pfa", "hlr")
 """Student models that can be fitted to the log itself."""
+NAMES = (*FITTED, "fsrs")
+"""Student models by name; `fsrs` has its published weights."""
+WITH_TIMES = ("hlr", "fsrs")
+"""Those that know time."""
 FOLDS = 2
 """Number of folds of learners: a model that is fitted here follows the learners of other folds than its own."""
 
@@ -31,37 +35,46 @@ class Judged(NamedTuple):
     """Mastery of each skill after the last response of each student, (S, K)."""
 
 
-def estimates_of(model: Any, log: Responses, learner: Longs) -> Judged:
-    """Return the estimates of a model.
-
-    model    student model, fit, file of one of them, or a name of FITTED
-    learner  (S,) learner of each student of the log
-
-    Raises AlsimError for others.
-    """
+def loaded(model: Any) -> Any:
+    """Return a name of NAMES, a student model or a fit; load a file of one of them. Raises AlsimError for others."""
     if isinstance(model, str) and not Path(model).exists():
-        if model not in FITTED:
+        if model not in NAMES:
             raise AlsimError(
-                f"model must be a student model, a file of one, or one of {', '.join(FITTED)}; got {model!r:.60}"
-                f"{did_you_mean(model, FITTED) or ', and there is no such file: check the path'}"
+                f"model must be a student model, a file of one, or one of {', '.join(NAMES)}; got {model!r:.60}"
+                f"{did_you_mean(model, NAMES) or ', and there is no such file: check the path'}"
             )
-        return _cross_fitted(model, log, learner)
-    made = _model_of(model, log)
-    return Judged(made.items, *followed(made, log))
-
-
-def _model_of(model: Any, log: Responses) -> StudentModel:
-    """Return a student model from a model, a fit, or a file of one of them. Raises AlsimError for others."""
+        return model
     if isinstance(model, str | Path):
         try:
             model = load_fit(model)
         except ModelError:
             model = load_student_model(model)
-    if isinstance(model, Fit):
-        return student_model(model, Items.of_log(log))
-    if not isinstance(model, StudentModel):
+    if not isinstance(model, Fit | StudentModel):
         raise AlsimError(f"model must be a student model, a fit, or a file of one; got {describe(model)}: fit one")
     return model
+
+
+def needs_times(model: Any) -> bool:
+    """Return whether a result of `loaded` needs a log with times."""
+    name = model.model if isinstance(model, Fit) else model
+    return name in WITH_TIMES if isinstance(name, str) else isinstance(model, TimedStudentModel)
+
+
+def estimates_of(model: Any, log: Responses, learner: Longs) -> Judged:
+    """Return the estimates of a model.
+
+    model    result of `loaded`
+    log      log with times, if the model needs them
+    learner  (S,) learner of each student of the log
+    """
+    if isinstance(model, str) and model in FITTED:
+        return _cross_fitted(model, log, learner)
+    made: StudentModel = model
+    if isinstance(model, str):
+        made = FSRSModel(Items.of_log(log))
+    elif isinstance(model, Fit):
+        made = student_model(model, Items.of_log(log))
+    return Judged(made.items, *followed(made, log))
 
 
 def _cross_fitted(name: str, log: Responses, learner: Longs) -> Judged:
@@ -77,4 +90,4 @@ def _cross_fitted(name: str, log: Responses, learner: Longs) -> Judged:
     return Judged(items, chance, mastery)
 
 
-__all__ = ["FITTED", "Judged", "estimates_of"]
+__all__ = ["FITTED", "NAMES", "Judged", "estimates_of", "loaded", "needs_times"]

@@ -17,7 +17,7 @@ from alsim.evaluation.estimates import CONFIDENCE
 from alsim.evaluation.fairness.forecasts import Calibrations, forecast_sections
 from alsim.evaluation.fairness.inputs import LEAST_MEMBERS, Grouping, read_grouping
 from alsim.evaluation.fairness.items import DIF
-from alsim.evaluation.fairness.judged import Judged, estimates_of
+from alsim.evaluation.fairness.judged import Judged, estimates_of, loaded, needs_times
 from alsim.evaluation.fairness.mastery import mastery_sections, outcomes_of
 from alsim.evaluation.fairness.questions import tests_of_questions
 from alsim.evaluation.fairness.rates import Column, means_of
@@ -45,8 +45,9 @@ def evaluate_dataset(
     """Compare a student model and a policy between groups of simulated learners, whose truth is known.
 
     dataset     dataset, or its directory
-    model       student model, fit, file of one of them, or the name of a model that is fitted here: bkt, irt or pfa,
-                each half of the learners followed by the model of the other half; None: only the policy
+    model       student model, fit, file of one of them, or the name of a model that is fitted here: bkt, irt, pfa or
+                hlr, each half of the learners followed by the model of the other half; "fsrs" with its published
+                weights; None: only the policy
     groups      group of learners by learner_id; None: the rows of the population
     mastered    mastery from which an outcome is mastered, in the truth and in the estimates, in (0, 1]
     confidence  level of the intervals, in (0, 1)
@@ -76,10 +77,11 @@ def evaluate_dataset(
     sections = {"policy": means_of(_outcomes(source), grouping, level)}
     calibrations, tests, notes = Calibrations(), list[DIF](), list[str]()
     if model is not None or items:
-        log = Responses.from_dataset(source)
+        found = None if model is None else loaded(model)
+        log = Responses.from_dataset(source, times=needs_times(found))
         episode = _episodes_of(log, source)
-        if model is not None:
-            judged = estimates_of(model, log, learner[episode])
+        if found is not None:
+            judged = estimates_of(found, log, learner[episode])
             sections |= mastery_sections(judged, source, episode, grouping, threshold, level)
             of_answers, correct = grouping.take(episode[log.student]), log.correct.astype(np.float64)
             forecasts, calibrations = forecast_sections(judged.chance, correct, of_answers, level)

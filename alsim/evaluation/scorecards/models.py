@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.evaluation.defaults import SCORECARD_LOGS
-from alsim.evaluation.scorecards.worlds import BKT, CONSTANT, STANDARD, World, with_items
+from alsim.evaluation.scorecards.worlds import BKT, CONSTANT, FSRS, HALF_LIFE, STANDARD, World, with_items
 from alsim.models.base import HOMES
 from alsim.models.student.base import StudentModel
 from alsim.models.student.files import KINDS, class_of
@@ -97,7 +97,7 @@ def candidate_of(model: Any) -> Candidate:
     if model in HOMES:
         return _of_package(model)
     if model in KINDS:
-        return Candidate(model, lambda _, both, __: class_of(model)(Items.of_log(both)), ALL)
+        return _of_class(class_of(model), model)
     if variant and name != "irt":
         return _of_user(import_object(model), model)
     raise AlsimError(
@@ -126,11 +126,24 @@ def _of_package(name: str) -> Candidate:
     def fitted(log: Responses, _: Responses, seed: int) -> Any:
         return fit(log, seed=seed % 2**32) if seeded else fit(log)
 
+    if name == "hlr":
+        return Candidate(name, fitted, (HALF_LIFE,), FSRS)
     if name == "bkt":
         # Coin flips identify no parameter: EM would make its largest number of steps, and have no standard errors.
         limited = {"max_iterations": FLIP_ITERATIONS, "errors": False}
         return Candidate(name, fitted, (BKT,), STANDARD, flips=lambda log, _, __: fit(log, **limited))
     return Candidate(name, fitted, ALL, logs=1 if name in SLOW else SCORECARD_LOGS)
+
+
+def _of_class(model: Any, name: str) -> Candidate:
+    """Return the candidate of a class of student models. One that knows time needs logs with times."""
+    own, misfit = ((FSRS,), HALF_LIFE) if hasattr(model, "advance") else (ALL, None)
+
+    def made(_: Responses, both: Responses, __: int) -> Any:
+        with naming(name):
+            return model(Items.of_log(both))
+
+    return Candidate(name, made, own, misfit)
 
 
 def _of_user(model: Any, name: str) -> Candidate:
@@ -141,9 +154,12 @@ def _of_user(model: Any, name: str) -> Candidate:
             f"{describe(model)}: pass, for example, lambda log: alsim.models.irt.fit(log, '2pl')"
         )
 
-    def fitted(log: Responses, both: Responses, _: int) -> Any:
+    if is_student_class(model):
+        return _of_class(model, name)
+
+    def fitted(log: Responses, _: Responses, __: int) -> Any:
         with naming(name):
-            return model(Items.of_log(both)) if is_student_class(model) else model(log)
+            return model(log)
 
     return Candidate(name, fitted, ALL)
 

@@ -58,7 +58,8 @@ def scorecard(
     progress      called with the number of finished fits, their total, and the kind of the learners
 
     `irt` meets learners of constant ability, and `bkt` those of the dynamics `bkt`: learners of their own kind. Their
-    misfit is measured on learners of the standard dynamics. Other models meet all three kinds.
+    misfit is measured on learners of the standard dynamics. `hlr` and student models that know time, such as `fsrs`,
+    meet learners who forget, in logs with times. Other models meet the first three kinds.
 
     Returns a Scorecard, the same for the same arguments; that of `dkt` depends on the machine. Raises AlsimError for
     invalid arguments, and for a model whose optional dependency is missing.

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from alsim.dynamics.bkt import Bkt
+from alsim.dynamics.half_life import HalfLife
 from alsim.evaluation.scorecards.measures import Estimates
 from alsim.evaluation.scorecards.worlds import TrueLog
 from alsim.models.bkt.result import BKTFit
+from alsim.models.hlr.result import WEIGHT_NAMES, HLRFit
 from alsim.models.irt.fitted import IRTFit
 from alsim.responses.log import codes_of
 from alsim.types import Doubles
@@ -27,6 +29,8 @@ def parameters_of(fitted: Any, truth: TrueLog) -> dict[str, Estimates] | str:
         return NO_TRUTH if is_bkt else _item_parameters(fitted, truth)
     if isinstance(fitted, BKTFit):
         return _skill_parameters(fitted, truth) if is_bkt else NO_TRUTH
+    if isinstance(fitted, HLRFit):
+        return _weights(fitted, truth.config.dynamics) if isinstance(truth.config.dynamics, HalfLife) else NO_TRUTH
     return NO_PARAMETERS
 
 
@@ -55,6 +59,13 @@ def _skill_parameters(fit: BKTFit, truth: TrueLog) -> dict[str, Estimates]:
         se = np.array([skill.se[name] for skill in fit.skills.values()], np.float64)  # NaN for None
         found[name] = Estimates(list(fit.skills), np.full(len(values), getattr(true, name)), values, se)
     return found
+
+
+def _weights(fit: HLRFit, true: HalfLife) -> dict[str, Estimates]:
+    """Return the estimates of the weights that all skills share."""
+    values = (true.right_weight, true.wrong_weight, true.base)
+    rows = zip(WEIGHT_NAMES, values, fit.weights[:, None], fit.weight_errors[:, None], strict=True)
+    return {name: Estimates([name], np.array([value]), found, se) for name, value, found, se in rows}
 
 
 def abilities_of(fitted: Any, held: TrueLog) -> Estimates | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from alsim.config import Config
 from alsim.datasets.generate import generate_dataset
 from alsim.errors import AlsimError
 from alsim.responses.log import Responses
-from alsim.types import Bools, Doubles, Longs, short_repr
+from alsim.types import MODALITIES, Bools, Doubles, Longs, short_repr
 
 ITEMS = {"num_los": 5, "num_questions_per_lo": 6}
 """Size of the bank under the standard rules: few items, so that each has many answers."""
@@ -27,11 +27,13 @@ class World:
     name         name of the kind
     description  clause that describes the learners
     config       configuration of the simulator
+    times        whether the logs have the times of the answers, and contents as study events
     """
 
     name: str
     description: str
     config: Mapping[str, Any]
+    times: bool = False
 
 
 STANDARD = World("standard", "ability decides on answers, and rises by 0.02 logits with each correct one", ITEMS)
@@ -53,13 +55,39 @@ BKT = World(
         "dynamics": {"name": "bkt", "p_content": 0.0, "frustration_rise": 0.0, "hard_rise": 0.0},
     },
 )
+# Daily sessions. A content counts as one correct answer, and a correct answer is recall: there is no guessing.
+DAILY: Mapping[str, Any] = {
+    "num_los": 10,
+    "num_questions_per_lo": 3,
+    "max_episode_steps": 200,
+    "sessions": {"interactions": 10, "break_hours": 23.5},
+    "content": {"effectiveness_by_modality": dict.fromkeys(MODALITIES, [0.15, 0.15])},
+    "irt": {"guessing_range": [0.0, 0.0]},
+    "termination": {"mastery_threshold": 1.0, "max_frustration": 1.0},
+}
+UNFRUSTRATED = {"frustration_rise": 0.0, "hard_rise": 0.0}
+HALF_LIFE = World(
+    "half-life",
+    "recall decays exponentially between daily sessions; right answers make it last",
+    {
+        **DAILY,
+        "dynamics": {"name": "half-life", "right_weight": 0.5, "wrong_weight": -0.2, "base": 0.2, **UNFRUSTRATED},
+    },
+    times=True,
+)
+FSRS = World(
+    "fsrs",
+    "recall decays between daily sessions by the memory state of FSRS-6",
+    {**DAILY, "dynamics": {"name": "fsrs", **UNFRUSTRATED}},
+    times=True,
+)
 POLICY = "uniform"
 """Policy of all logs; under the uniform one, a third of the interactions are questions."""
 
 
 def with_items(world: World, **irt: Any) -> World:
     """Return a world whose items are drawn from other ranges, which are keys of the table `irt`."""
-    return World(world.name, world.description, {**world.config, "irt": irt}) if irt else world
+    return replace(world, config={**world.config, "irt": irt}) if irt else world
 
 
 @short_repr
@@ -106,7 +134,7 @@ def simulate(world: World, num_learners: int, seed: int) -> TrueLog:
     dataset = generate_dataset(
         num_learners, 1, POLICY, seed, config=config, bank=bank, store_observations=False, truth=True
     )
-    log, table = Responses.from_dataset(dataset), dataset.transitions
+    log, table = Responses.from_dataset(dataset, times=world.times), dataset.transitions
     asked = ~np.asarray(table["chance"].is_null())
     chance, mastery, ability = (
         table[name].to_numpy()[asked].astype(np.float64) for name in ("chance", "mastery", "ability")
@@ -122,4 +150,4 @@ def divide(truth: TrueLog, num_fitted: int) -> tuple[TrueLog, TrueLog]:
     return truth.of_students(fitted), truth.of_students(~fitted)
 
 
-__all__ = ["BKT", "CONSTANT", "STANDARD", "TrueLog", "World", "divide", "simulate", "with_items"]
+__all__ = ["BKT", "CONSTANT", "FSRS", "HALF_LIFE", "STANDARD", "TrueLog", "World", "divide", "simulate", "with_items"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.models.base import ModelError
-from alsim.models.requirements import require_all
+from alsim.models.requirements import numbers, require_all, require_broadcast
 from alsim.numerics.doubles import exp_each
 from alsim.types import Doubles, describe
 
@@ -35,12 +35,13 @@ def half_life(right: ArrayLike, wrong: ArrayLike, weights: ArrayLike = WEIGHTS) 
     The arguments are broadcast. Returns h, days, float64. Raises ModelError for values outside these ranges.
     Source: Settles & Meeder (2016), A trainable spaced repetition model for language learning, ACL.
     """
-    r, w = (np.asarray(values, np.float64) for values in (right, wrong))
+    r, w = numbers("right", right, booleans=True), numbers("wrong", wrong, booleans=True)
     for name, values in (("right", r), ("wrong", w)):
         require_all(
             np.isfinite(values) & (values >= 0), values, f"{name} must be a number of answers from 0", "count them"
         )
     theta = checked_weights(weights)
+    require_broadcast(right=r, wrong=w, weights=theta[..., 0])
     return held_half_life(theta[..., 0] * np.sqrt(1 + r) + theta[..., 1] * np.sqrt(1 + w) + theta[..., 2])
 
 
@@ -55,7 +56,8 @@ def recall(days: ArrayLike, half_life: ArrayLike) -> Doubles:
     The arguments are broadcast. Returns p in (0, 1], float64. Raises ModelError for values outside these ranges.
     Source: as for `half_life`.
     """
-    t, h = np.asarray(days, np.float64), np.asarray(half_life, np.float64)
+    t, h = numbers("days", days), numbers("half_life", half_life)
+    require_broadcast(days=t, half_life=h)
     require_all(~(t < 0), t, "days since the last practice must be at least 0", "times run backwards, sort them")
     require_all(np.isfinite(t), t, "days since the last practice must be finite", "leave out answers without a time")
     require_all(np.isfinite(h) & (h > 0), h, "half_life must be a number of days above 0", "half_life() returns some")

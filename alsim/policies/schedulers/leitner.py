@@ -11,7 +11,7 @@ from alsim.policies.schedulers.base import HOURS_PER_DAY, Presentations, Schedul
 from alsim.policies.schedulers.outcomes import Plan, Situation, most_overdue
 from alsim.types import Bools, Codes, Doubles, short_repr
 
-MOST_BOXES = 100
+MOST_BOXES, LONGEST_DAYS = 100, 1e30
 
 
 @short_repr
@@ -61,6 +61,11 @@ class Leitner(Scheduler[LeitnerState]):
         days = [self.base_days]
         for _ in range(boxes - 1):  # products have the same bits on every machine; powers may not
             days.append(days[-1] * self.factor)
+        if days[-1] > LONGEST_DAYS:
+            raise AlsimError(
+                f"the interval of box {boxes} of leitner must be at most {LONGEST_DAYS:g} days; got {days[-1]:g}: take "
+                "fewer boxes, or a smaller factor"
+            )
         self._hours_of = np.array([0.0, *days]) * HOURS_PER_DAY
 
     def start_state(self, lanes: int, num_los: int) -> LeitnerState:

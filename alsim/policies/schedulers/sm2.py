@@ -12,6 +12,9 @@ from alsim.policies.schedulers.base import HOURS_PER_DAY, Presentations, Schedul
 from alsim.policies.schedulers.outcomes import Plan, Situation, most_overdue
 from alsim.types import Bools, Doubles, Longs, short_repr
 
+LONGEST_DAYS = 1e9
+"""Bound of intervals, days: without one, hundreds of correct answers to an LO would exceed the range of numbers."""
+
 
 @short_repr
 class SM2State(NamedTuple):
@@ -78,7 +81,8 @@ class SM2(Scheduler[SM2State]):
         places = shown.lanes[answered], shown.los[answered]
         quality = np.where(shown.correct[answered] == 1, self.right, self.wrong)
         after = sm2.review(state.easiness[places], state.interval[places], state.repetitions[places], quality)
-        state.easiness[places], state.interval[places], state.repetitions[places] = after
+        state.easiness[places], interval, state.repetitions[places] = after
+        state.interval[places] = np.minimum(interval, LONGEST_DAYS)
         places = shown.lanes, shown.los
         state.due[places] = shown.hours + state.interval[places] * HOURS_PER_DAY
 
