@@ -179,7 +179,7 @@ class Item(NamedTuple):
     response_time_std: f32  # seconds
     effectiveness: f32  # expected mastery gain at mastery 0 and frustration 0
     impact: f32  # change of frustration
-    unready: Any = ()  # f32, sum over the parents of its LO of 1 - mastery; () unless the dynamics reads parents
+    unready: Any = ZERO  # f32, sum over the parents of its LO of 1 - mastery; 0 unless the dynamics reads parents
     hours: Any = ()  # f32, hours since the episode began; () unless the dynamics reads the clock
 
 
@@ -482,4 +482,4 @@ class World(NamedTuple):
     retention: Any = ()  # Delay; () unless the dynamics says what is observed of mastery
     recall: Any = ()  # RecallReward; () unless the reward has it and the dynamics says what is observed of mastery
     observed_after_each: Any = ()  # () unless the dynamics observes all LOs after each interaction
-    observed_after_breaks: Any = ()  # Sessions; () unless the dynamics says what is observed, and there are breaks
+    observed_after_breaks: Any = ()  # () unless the dynamics says what is observed, and there are breaks

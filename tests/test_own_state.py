@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import alsim
 from alsim.dynamics import DYNAMICS, describe
 from alsim.errors import AlsimError, InputTypeError, RuleWarning
 from alsim.jit.compile import COMPILED
@@ -120,6 +121,11 @@ REFUSED = [
         "practised: 'Count'",
         "hint in the class Memory .*: name 'Count' is not defined; define or import",
     ),
+    (
+        "observe=observe",
+        'observe=observe, reads_parents="strength"',
+        "reads_parents .* must be True or False or the name of a parameter; got 'strength'",
+    ),
     ("observe=observe", 'observe=observe, observe_at="day"', "must be one of 'interaction', 'break'; got 'day'"),
 ]
 
@@ -214,3 +220,35 @@ def test_the_example_is_registered_without_warnings(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         define("f32(-0.05)", "f32(-0.05)", tmp_path)
     assert "forgetting" in DYNAMICS
+
+
+NEEDY = (
+    ("observe=observe", 'observe=observe, reads_parents="strength"'),
+    ("\n\nclass Memory", "    strength: float = 0.0\n\n\nclass Memory"),
+    ("practised: i32 = i32(0)", "practised: f32 = f32(0)"),
+    ("> i32(0) else", "> ZERO else"),
+    ("def practise(learner", "def practise(p: Forgetting, learner"),
+    ("= practise(learner", "= practise(p, learner"),
+    ("i32(learner.lo_state.practised + i32(1))", "learner.lo_state.practised + exp(-p.strength * item.unready)"),
+)
+"""Changes of the example by which missing prerequisites slow the growth of memory."""
+
+
+def test_parents_may_be_read_by_a_parameter(tmp_path: Path) -> None:
+    """At 0, `item.unready` is 0 and no curriculum is needed; above 0, an LO with a parent is practised by less."""
+    text = EXAMPLE
+    for before, after in NEEDY:
+        assert before in text
+        text = text.replace(before, after)
+    run_module(text, tmp_path)
+    truths = []
+    for strength, curriculum in ((0.0, None), (0.0, [[0, 1]]), (3.0, [[0, 1]])):
+        rules = {"name": "forgetting", "strength": strength}
+        env = alsim.AdaptiveLearningVectorEnv(50, config={"dynamics": rules, "curriculum": curriculum})
+        env.reset(seed=1)
+        for _ in range(4):
+            env.step([alsim.encode_action("question", 1, "Easy", num_los=30)] * 50)
+        truths.append(env.truth(questions=[20]))
+    plain, neutral, slowed = truths
+    assert all(plain[key].tobytes() == neutral[key].tobytes() for key in plain)
+    assert (plain["lo_state.practised"][:, 1] == 4).all() and (slowed["lo_state.practised"][:, 1] < 3).all()

@@ -66,9 +66,7 @@ def dynamics(imports: ImportOption = None, report: JsonOption = None) -> None:
     write_report(report, {"dynamics": listed})
 
 
-@app.command(
-    "init-config", epilog=examples("alsim init-config", "alsim init-config short-episodes.toml --preset spaced")
-)
+@app.command("init-config", epilog=examples("alsim init-config", "alsim init-config spaced.toml --preset spaced"))
 def init_config(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file to write.")] = Path("alsim.toml"),
     preset: Annotated[

@@ -17,8 +17,8 @@ FAST, SLOW = f32(-1.0581216177), f32(0.7587535445)
 """Quantiles of the response time's noise: the fastest 14.5 % of right answers are EASY, the slowest 22.4 % HARD."""
 EASIEST, HARDEST, NINE = f32(1), f32(10), f32(9)
 """Bounds of difficulty, and their difference."""
-LEAST_STABILITY = f32(0.001)
-"""Smallest stability, days, as in the reference implementation."""
+LEAST_STABILITY, LARGEST_STABILITY = f32(0.001), f32(36_500)
+"""Bounds of stability, days, as in FSRS-Optimizer: without the upper one, some weights lead to infinity."""
 NINETY_PERCENT = f32(0.9)
 """Recall after a time equal to the stability."""
 
@@ -156,8 +156,9 @@ def reviewed(p: Fsrs, state: Memory, recall: f32, hours: f32, grade: f32, weight
     first = by_grade(grade, f32(p.w0), f32(p.w1), f32(p.w2), f32(p.w3))
     later = next_stability(p, before, difficulty, recall, days_since(state, hours) < ONE, grade)
     change = weight * ((first if is_first else later) - state.stability)
+    grown = state.stability + change * (rate if change > ZERO else ONE)
     return Memory(
-        stability=max(LEAST_STABILITY, state.stability + change * (rate if change > ZERO else ONE)),
+        stability=min(LARGEST_STABILITY, max(LEAST_STABILITY, grown)),
         difficulty=bounded(first_difficulty(p, grade)) if is_first else next_difficulty(p, difficulty, grade),
         reviewed=hours,
     )

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from alsim.dynamics.parameters import NotNegative, extends
 from alsim.dynamics.standard import Standard
 from alsim.jit.compile import rule
-from alsim.jit.structs import present_or
 from alsim.numerics.elementary import exp
-from alsim.types import ONE, ZERO, Item, Learner, f32
+from alsim.types import ONE, Item, Learner, f32
 
 HOURS_PER_DAY = f32(24)
 NOMINAL_EFFECTIVENESS = f32(0.15)
@@ -39,7 +38,7 @@ def chance_of(p: Any, recall: f32, learner: Learner, item: Item) -> f32:
 @rule
 def rate_of(p: Any, item: Item) -> f32:
     """Return the factor of all gains of memory: exp(-kappa * sum over the parents of (1 - mastery)); 1 without any."""
-    return exp(-p.strength * present_or(item.unready, ZERO))
+    return exp(-p.strength * item.unready)
 
 
 @rule

@@ -125,7 +125,8 @@ def register_dynamics(
                    what was observed before, its state, and the hours since the episode began
     observe_at     "interaction": all LOs are observed after each interaction; "break": after a break between sessions
     reads_clock    whether the rules read `item.hours`; always if there is a rule `observe`
-    reads_parents  whether the rules read `item.unready`; or the name of a parameter: they read it if this is above 0
+    reads_parents  whether the rules read `item.unready`; or the name of a parameter: they read it if this is above 0,
+                   and it is 0 otherwise
     further_draws  whether the rules read `draws.further`
     source         where the rules come from: a clause or a publication, for `alsim dynamics`
     largest_gain   function largest_gain(p, mastery, effectiveness, draws) of arrays, without `alsim.rule`: a bound of

@@ -29,6 +29,7 @@ from alsim.types import (
     BLOCK,
     I0,
     NAN,
+    ZERO,
     Floats,
     ItemTable,
     Learner,
@@ -195,7 +196,7 @@ def record_chances(
             place = u64(before.place[k])
             truth.chance[place] = NAN
             if ints[QUESTION + k] != I0:
-                slot, unready = table.slots[u64(ints[SLOT + k])], load_row(scratch.unready, u64(k))
+                slot, unready = table.slots[u64(ints[SLOT + k])], present_or(load_row(scratch.unready, u64(k)), ZERO)
                 item = question_of(slot, ints[HARD + k] != I0, unready, before.hours[k])
                 truth.chance[place] = chance(load_row(parameters, u64(k)), load_row(before.learner, u64(k)), item)
 

@@ -102,7 +102,7 @@ def _fsrs_graded(p: Any, state: State, practice: Practice, grade: Doubles) -> St
     easiest = p.w4 - np.exp(3 * p.w5) + 1
     difficulty = np.clip(np.where(new, start, p.w7 * easiest + (1 - p.w7) * moved), 1, 10)
     return {
-        "stability": np.maximum(state["stability"] + change, 0.001),
+        "stability": np.clip(state["stability"] + change, 0.001, 36_500),
         "difficulty": difficulty,
         "reviewed": practice.hours,
     }

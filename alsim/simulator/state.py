@@ -115,7 +115,7 @@ def beginning_of(dynamics: Dynamics) -> Beginning:
     return Beginning(
         lo_state=ABSENT if dynamics.lo_state is None else dynamics.lo_state(),
         learner_state=ABSENT if dynamics.learner_state is None else dynamics.learner_state(),
-        draws=ABSENT if dynamics.begin is None else (i32(1),),
+        draws=present_if(dynamics.begin is not None),
     )
 
 
@@ -198,6 +198,11 @@ def observed_at(config: Config, dynamics: Dynamics) -> Moment:
     return dynamics.observe_at if own is None else own
 
 
+def present_if(condition: bool) -> Any:
+    """Return a part without data, whose presence alone is read, or ABSENT."""
+    return (i32(1),) if condition else ABSENT
+
+
 def classes_of(config: Config) -> Any:
     """Return the effects of classes; ABSENT without them."""
     if config.classes is None:
@@ -251,6 +256,6 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         sessions=sessions,
         retention=Delay(f64(config.retention.delay_hours)) if observes else ABSENT,
         recall=recall,
-        observed_after_each=(i32(1),) if observes and observed_at(config, dynamics) == "interaction" else ABSENT,
-        observed_after_breaks=sessions if observes else ABSENT,
+        observed_after_each=present_if(observes and observed_at(config, dynamics) == "interaction"),
+        observed_after_breaks=present_if(observes and config.sessions is not None),
     )

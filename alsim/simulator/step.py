@@ -64,6 +64,7 @@ from alsim.types import (
     I1,
     NAN,
     WORD_BITS,
+    ZERO,
     Bools,
     Doubles,
     Draws,
@@ -218,7 +219,7 @@ def advance(
             response_time_std=floats[TIME_STD + i],
             effectiveness=floats[EFFECTIVENESS + i],
             impact=floats[IMPACT + i],
-            unready=load_row(scratch.unready, u64(i)),
+            unready=present_or(load_row(scratch.unready, u64(i)), ZERO),
             hours=clock.hours_of(lanes.hours, k),
         )
         draws = Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i], further=load_row(scratch.further, u64(i)))

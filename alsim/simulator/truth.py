@@ -19,7 +19,7 @@ from alsim.jit.references import borrow
 from alsim.jit.structs import is_absent, leaves, load_row, present_or
 from alsim.simulator.clock import hours_of
 from alsim.simulator.own_state import missing_of_parents
-from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, LearnerArrays, Longs, u64
+from alsim.types import DIFFICULTIES, ZERO, Bools, Floats, Item, Learner, LearnerArrays, Longs, u64
 
 if TYPE_CHECKING:
     from alsim.simulator.simulator import Simulator
@@ -75,7 +75,7 @@ def write_chances(world: Any, questions: Questions, chances: Floats) -> None:
         k, row = u64(lane), u64(lane * (num_los + 2))
         for j in range(count):
             slot, lo = w.items.slots[questions.slot[j]], u64(questions.learning_outcome[j])
-            unready = missing_of_parents(w.graph, lanes.rows, row, lo)
+            unready = present_or(missing_of_parents(w.graph, lanes.rows, row, lo), ZERO)
             item = question_of(slot, questions.is_hard[j], unready, hours_of(lanes.hours, k))
             chances[lane * count + j] = chance(load_row(parameters, k), state_of(lanes, k, lo, u64(num_los)), item)
 

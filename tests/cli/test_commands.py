@@ -1030,11 +1030,14 @@ def test_an_invalid_report_is_refused_before_the_work(run, small, tmp_path):
 
 
 def test_init_config_writes_a_preset(run, tmp_path, monkeypatch):
-    """Sessions over four weeks, of learners who forget, which last to the end."""
+    """Sessions over four weeks, of learners who forget, which last to the end.
+
+    Breaks of 24 hours or more: reviews on successive days are then not of the same day by FSRS-6.
+    """
     monkeypatch.chdir(tmp_path)
     assert run("init-config", "spaced.toml", "--preset", "spaced")[0] == 0
     config = Config.load("spaced.toml")
-    assert (config.max_episode_steps, config.sessions.interactions, config.sessions.break_hours) == (560, 20, 23.5)
+    assert (config.max_episode_steps, config.sessions.interactions, config.sessions.break_hours) == (560, 20, 24)
     assert config.reward_weights == REWARD_PRESETS["recall"] and config.retention.delay_hours == 7 * 24
     assert config.to_dict()["dynamics"]["name"] == "fsrs"
     refused = run("init-config", "other.toml", "--preset", "spacd")

@@ -82,6 +82,17 @@ def test_fsrs_reaches_the_states_that_its_authors_assert(published) -> None:
     assert state.difficulty == pytest.approx(five["difficulty"], rel=1e-4)
 
 
+@pytest.mark.parametrize("changes", [{"w8": 100.0}, {"w9": 100.0}, {"w10": 1e4}, {"w17": 100.0}, {"w18": 1e30}])
+def test_stability_is_finite_under_extreme_weights(changes: dict[str, float]) -> None:
+    """It is held between 0.001 and 36,500 days, as in FSRS-Optimizer."""
+    for env, _ in steps(spaced("fsrs", dynamics={"name": "fsrs", **changes})):
+        truth = env.truth()
+        stability, practised = truth["lo_state.stability"], truth["lo_state.difficulty"] > 0
+        assert (stability <= 36_500).all() and (stability[practised] >= f32(0.001)).all()
+        assert np.isfinite(truth["mastery"]).all()
+    assert stability.max() == 36_500 or stability[practised].min() == f32(0.001)
+
+
 def test_grades_have_the_shares_of_the_clause() -> None:
     """The fastest 14.5 % of right answers are 4, the slowest 22.4 % are 2 (S14.6); by quantiles of the normal."""
     from scipy.stats import norm
