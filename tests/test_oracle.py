@@ -198,7 +198,7 @@ EXPECTED = 0.1
 CUT_OFF = 2
 
 
-@pytest.mark.parametrize("responses", [False, True])
+@pytest.mark.parametrize("responses", [False, pytest.param(True, marks=pytest.mark.ci)])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_long_random_episodes(name: str, responses: bool) -> None:
     config = Config.read(CONFIGS[name])
@@ -207,7 +207,7 @@ def test_long_random_episodes(name: str, responses: bool) -> None:
     assert counts["cut off"] <= CUT_OFF
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 1])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.ci) for seed in (1, 2**32, 2**64 - 1))])
 def test_complete_episodes_of_the_specified_learner(seed: int) -> None:
     """With more contents than questions, most episodes reach the step limit."""
     counts = compare(Config(), lanes=LANES, steps=140, mode="DISABLED", responses=False, seed=seed, content=0.8)
@@ -216,7 +216,7 @@ def test_complete_episodes_of_the_specified_learner(seed: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP"])
-@pytest.mark.parametrize("responses", [False, True])
+@pytest.mark.parametrize("responses", [pytest.param(False, marks=pytest.mark.ci), True])
 def test_successive_episodes(mode: str, responses: bool) -> None:
     config = Config.read({**CONFIGS["few outcomes"], "max_episode_steps": 25})
     counts = compare(config, lanes=LANES, steps=140, mode=mode, responses=responses, seed=3, content=0.2)

@@ -105,6 +105,7 @@ def test_delayed_retention_is_the_mean_recall_after_the_delay(fading: str) -> No
     assert compared == 6
 
 
+@pytest.mark.ci
 def test_without_forgetting_delayed_retention_is_the_final_mastery() -> None:
     metrics = alsim.rollout("uniform", num_learners=20, seed=0, config=TIMED).metrics
     np.testing.assert_array_equal(metrics.delayed_retention, metrics.final_mastery)

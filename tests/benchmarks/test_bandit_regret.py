@@ -59,6 +59,7 @@ def test_only_bandits_that_read_the_context_learn_linear_arms(name):
     assert (lost < 0.85 * uniform) == (name in {"linucb", "lints"})
 
 
+@pytest.mark.ci
 def test_the_picture_has_two_panels_and_all_bandits():
     figure = bandit_regret.draw_figure(lanes=3, steps=5)
     assert len(figure.axes) == 2

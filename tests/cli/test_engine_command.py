@@ -60,6 +60,7 @@ def report_of(run, *arguments):
 # ── a session ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_a_session_of_a_student(engine, run, shop):
     assert engine("show", "shop")[-1] == "0 students with events."
     shown = engine("recommend", "shop", "ada", "-n", 2, "--time", T0)

@@ -117,6 +117,7 @@ def test_compare_prints_rounded_means_with_the_reach_of_their_intervals(report):
     assert "learning, LOs" in printed
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "policies",
     [
@@ -432,6 +433,7 @@ def test_the_verdict_of_a_matrix_says_what_is_not_clear(report):
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_audit_reports_the_keys_of_the_documentation(report):
     printed, found = report("audit", "rules", "weakest", "video-weakest", learners=60)

@@ -42,12 +42,14 @@ def test_simulated_learners_and_a_model(run, log, tmp_path):
     assert "before and after recalibration" in text and "delta, ETS" in text
 
 
+@pytest.mark.ci
 def test_only_the_policy(run, log):
     status, printed, _ = run("fairness", log[0], "--no-items")
     assert status == 0 and "Results of the policy" in printed and "Estimated" not in printed and "item" not in printed
     assert printed.rstrip().endswith("results of the policy.") and "Significant gaps at 5 %:" in printed
 
 
+@pytest.mark.ci
 def test_json_on_stdout_is_all(run, log):
     status, printed, _ = run("fairness", log[0], "--no-items", "--json", "-")
     found = json.loads(printed)
@@ -74,6 +76,7 @@ def table(tmp_path):
 COLUMNS = "outcome=passed,prediction=p,group=school,learner=student"
 
 
+@pytest.mark.ci
 def test_a_table_of_the_user(run, table, tmp_path):
     plot = tmp_path / "a.svg"
     status, printed, _ = run("fairness", table, "--columns", COLUMNS, "--plot", plot, "--json", tmp_path / "b.json")
@@ -130,6 +133,7 @@ def test_a_figure_of_items_alone(run, tmp_path):
     assert status == 0 and "Items that differ for b" in drawing and ">q2<" in drawing
 
 
+@pytest.mark.ci
 def test_an_item_with_an_infinite_odds_ratio(run, tmp_path):
     rows = [
         f"{k},{'ab'[k % 2]},q{i},{(k // 2 + i) % 2 if i or k % 2 else 0},{k % 4 // 2}"

@@ -35,6 +35,7 @@ def test_the_figure_is_drawn(run, tmp_path, model):
     assert (tmp_path / "card.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.ci
 def test_json_on_stdout_is_all(run):
     status, printed, _ = run("scorecard", "skill-mean", *SMALL, "--json", "-")
     assert status == 0 and json.loads(printed)["recovery"] is None

@@ -658,6 +658,7 @@ def test_observations_are_recomputed_bit_for_bit(tmp_path, policy, observation, 
         assert set(getattr(stored, table).column_names) - set(names) == left
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_observations_of_the_defaults_are_recomputed():
     """140 interactions, 30 outcomes, and more episodes than lanes of a block, of different lengths."""

@@ -204,6 +204,7 @@ def test_without_several_rows_it_is_the_episode(population: Any) -> None:
     assert numbers["metrics"]["final_mastery"]["n"] == 60
 
 
+@pytest.mark.ci
 def test_results_by_row_of_the_population() -> None:
     dataset = two_rows()
     results, frame = summary(dataset)["population"], dataset.to_pandas("episodes")

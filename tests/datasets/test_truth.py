@@ -101,6 +101,7 @@ def test_the_truth_is_that_of_the_environment_before_each_interaction(name: str,
     assert np.array_equal(ability, data.episodes.column("ability_final").to_numpy())
 
 
+@pytest.mark.ci
 @everyone
 def test_the_ability_of_a_row_is_that_after_the_row_before(name: str) -> None:
     data = dataset(name, 10, 2)
@@ -114,6 +115,7 @@ def test_the_ability_of_a_row_is_that_after_the_row_before(name: str) -> None:
     assert (column(data, "mastery") + gain <= 1 + 1e-6).all()
 
 
+@pytest.mark.ci
 @everyone
 def test_answers_are_as_frequent_as_their_chances(name: str) -> None:
     """By Freedman's inequality for martingales, a correct rule fails with a probability below FALSE_ALARM."""
@@ -164,6 +166,7 @@ def test_files_hold_the_truth_and_are_otherwise_the_same_bytes(tmp_path: Path, f
     assert data.transitions.schema.field("chance").nullable
 
 
+@pytest.mark.ci
 def test_the_page_on_datasets_has_the_columns() -> None:
     page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
     section = page.split("### Truth\n")[1].split("\n## ")[0]
@@ -257,6 +260,7 @@ class Silent(NamedTuple):
     rate: float = 0.5
 
 
+@pytest.mark.ci
 def test_a_dynamics_without_a_chance_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     alsim.register_dynamics("silent", Silent, silent_answer, silent_study)
     with pytest.raises(AlsimError, match=r"the dynamics 'silent' declares no chance .*; pass chance=\.\.\. to alsim"):
@@ -276,12 +280,14 @@ def silent_study(p: Any, learner: Any, item: Any, draws: Any) -> Any:
     return standard.study(standard.Standard(*map(np.float32, standard.Standard())), learner, item, draws)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("truth", ["yes", 1, None])
 def test_truth_is_true_or_false(truth: Any) -> None:
     with pytest.raises(InputTypeError, match=f"truth must be True or False; got {truth!r}"):
         dataset(truth=truth)
 
 
+@pytest.mark.ci
 def test_an_unfinished_dataset_without_the_truth_is_another_one(tmp_path: Path) -> None:
     def stop(episodes: int, rows: int) -> None:
         raise KeyboardInterrupt
@@ -328,6 +334,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_a_damaged_column_is_an_error(tmp_path: Path, damage: str) -> None:
     change, message = DAMAGED[damage]
@@ -336,6 +343,7 @@ def test_a_damaged_column_is_an_error(tmp_path: Path, damage: str) -> None:
         _ = changed.transitions
 
 
+@pytest.mark.ci
 def test_a_manifest_with_the_wrong_key_truth_is_an_error(tmp_path: Path) -> None:
     out = dataset(out=tmp_path / "d").path
     manifest = json.loads((out / "manifest.json").read_text())

@@ -49,6 +49,7 @@ def test_the_posterior_is_that_of_quadrature(responses):
     assert found.responses.tolist() == [responses]
 
 
+@pytest.mark.ci
 def test_items_without_responses_keep_what_was_expected():
     found = shrunken_difficulties([1], [1], np.ones((1, 61)), NODES, [0.5, 0.0, -2.0], [0.3, 1.0, 0.7])
     assert found.difficulty[[0, 2]].tolist() == [0.5, -2.0]

@@ -167,6 +167,7 @@ def test_datasets_are_arms_with_the_names_of_their_policies():
     )
 
 
+@pytest.mark.ci
 def test_classes_of_datasets_are_clusters():
     config = alsim.Config.read({"classes": {"size": 5, "mastery_std": 1.0}, "max_episode_steps": 10})
     datasets = [

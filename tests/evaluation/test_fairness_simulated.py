@@ -46,6 +46,7 @@ def judged(unequal):
     return fairness.evaluate_dataset(unequal, BKTModel(Items.of_log(Responses.from_dataset(unequal))), mastered=0.6)
 
 
+@pytest.mark.ci
 def test_the_underestimated_group(judged):
     """BKT starts all learners with .3: mean mastery at the start is .11 in one group, and .73 in the other."""
     gap = judged.sections["mastery"].gaps["bias"]
@@ -53,6 +54,7 @@ def test_the_underestimated_group(judged):
     assert judged.groups == ("strong", "weak") and sum(judged.members.values()) == 300
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("form", ["hlr", "fsrs", "a fit", "a file", "a student model"])
 def test_models_of_memory_read_the_times_of_the_dataset(form, tmp_path):
     """The learners answer by recall: mean forecasts are those of the timed log, and near the answers."""
@@ -77,6 +79,7 @@ def test_models_of_memory_read_the_times_of_the_dataset(form, tmp_path):
     assert max(map(abs, bias.values())) < 0.35
 
 
+@pytest.mark.ci
 def test_estimates_are_compared_with_the_truth_by_definition():
     """One student at a time: estimates of the model at the end of each episode, minus the truth."""
     data = generated([WEAK, STRONG], learners=40)
@@ -99,6 +102,7 @@ def test_estimates_are_compared_with_the_truth_by_definition():
     assert declared[1]
 
 
+@pytest.mark.ci
 def test_recalibration_by_group_removes_the_gaps(judged):
     def gap(section, metric):
         return judged.sections[section].gaps[metric]
@@ -111,6 +115,7 @@ def test_recalibration_by_group_removes_the_gaps(judged):
     assert {*judged.calibration} == {"forecasts", "forecasts after recalibration", "forecasts" + by_group}
 
 
+@pytest.mark.ci
 def test_results_of_the_policy_are_those_of_the_episodes(judged, unequal):
     episodes = unequal.to_pandas("episodes").groupby("population_name", observed=True)
     found = judged.sections["policy"].by_group
@@ -126,6 +131,7 @@ def test_results_of_the_policy_are_those_of_the_episodes(judged, unequal):
     assert found["learning"]["weak"].mean == pytest.approx(moves[row == 0].mean(), rel=1e-5)
 
 
+@pytest.mark.ci
 def test_no_gap_is_found_where_none_is_planted():
     """Rows that differ only in name; 300 learners, 9 tested gaps in three families, one seed: no flag.
 
@@ -136,6 +142,7 @@ def test_no_gap_is_found_where_none_is_planted():
     assert found.items[0].focal == "b" and len(found.items) == 1
 
 
+@pytest.mark.ci
 def test_models_by_name_fit_and_file(unequal, tmp_path):
     log = Responses.from_dataset(unequal)
     fit = bkt.fit(log)
@@ -148,6 +155,7 @@ def test_models_by_name_fit_and_file(unequal, tmp_path):
     assert fairness.evaluate_dataset(unequal, "bkt", items=False).to_dict() != of_fit  # others' answers only
 
 
+@pytest.mark.ci
 def test_a_model_that_is_fitted_here_has_not_seen_the_learner(unequal):
     """The last answer of a learner changes forecasts for others, whose model was fitted to it, and none of its own."""
     from alsim.evaluation.fairness.judged import _cross_fitted
@@ -163,6 +171,7 @@ def test_a_model_that_is_fitted_here_has_not_seen_the_learner(unequal):
     assert (after != before).any()
 
 
+@pytest.mark.ci
 def test_groups_of_the_user_and_three_groups():
     rows = [{"share": 0.4, "name": "x"}, {"share": 0.3, "name": "y"}, {"share": 0.3, "name": "z"}]
     data = generated(rows, learners=120)
@@ -182,6 +191,7 @@ def test_classes_are_the_independent_units():
     assert alone.unit == "learner" and sum(alone.members.values()) == 300
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("learners, got", [(20, 0), (30, 1)])
 def test_a_row_of_the_population_needs_two_learners(learners, got):
     rows = [{"share": 0.96, "name": "many"}, {"share": 0.02, "name": "few"}, {"share": 0.02, "name": "rest"}]
@@ -190,6 +200,7 @@ def test_a_row_of_the_population_needs_two_learners(learners, got):
         fairness.evaluate_dataset(data, items=False)
 
 
+@pytest.mark.ci
 def test_invalid_datasets_and_models(unequal, tmp_path):
     with pytest.raises(AlsimError, match="has one kind of learner, and fairness compares groups: generate it"):
         fairness.evaluate_dataset(alsim.generate_dataset(20, 1, config=WORLD))
@@ -225,6 +236,7 @@ def table(rows=400):
     }
 
 
+@pytest.mark.ci
 def test_a_table_of_forecasts_is_as_by_the_functions_on_arrays():
     rows = table()
     found = fairness.evaluate_table(rows, threshold=0.6)
@@ -241,6 +253,7 @@ def test_a_table_of_forecasts_is_as_by_the_functions_on_arrays():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+@pytest.mark.ci
 def test_a_table_of_decisions_has_no_forecasts():
     rows = {**table(), "prediction": table()["outcome"], "learner": None}
     del rows["learner"]
@@ -248,6 +261,7 @@ def test_a_table_of_decisions_has_no_forecasts():
     assert [*found.sections] == ["decisions"] and found.unit == "row"
 
 
+@pytest.mark.ci
 def test_a_table_of_answers_tests_items():
     rng = np.random.default_rng(3)
     items = alsim.models.irt.ItemParameters(np.ones(8), np.zeros(8), np.zeros(8))
@@ -272,6 +286,7 @@ def test_a_table_of_answers_tests_items():
     assert fairness.evaluate_table(missing).items[0].flags == ["q2"]
 
 
+@pytest.mark.ci
 def test_booleans_as_texts_are_answers(tmp_path):
     """pandas writes booleans as True and False."""
     rows = table()
@@ -281,6 +296,7 @@ def test_booleans_as_texts_are_answers(tmp_path):
     assert fairness.evaluate_table(texts).to_dict() == fairness.evaluate_table(numbers).to_dict()
 
 
+@pytest.mark.ci
 def test_a_group_of_two_learners_is_not_recalibrated():
     found = fairness.evaluate_table(
         {"outcome": [1, 0] * 5, "prediction": np.linspace(0.1, 0.9, 10), "group": [*"aaaaaaaabb"]}
@@ -291,6 +307,7 @@ def test_a_group_of_two_learners_is_not_recalibrated():
     ]
 
 
+@pytest.mark.ci
 def test_items_of_many_learners_need_no_matrix():
     """60,000 learners with one answer each to 60,000 items: a matrix would have 27 GiB."""
     n = 60_000
@@ -301,6 +318,7 @@ def test_items_of_many_learners_need_no_matrix():
     assert len(found.items) == 3 and found.items[0].answers.sum() == n and np.isnan(found.items[0].p).all()
 
 
+@pytest.mark.ci
 def test_a_group_may_have_the_name_others():
     sample = fairness.plant_dif(
         ItemParameters(np.ones(4), np.zeros(4), np.zeros(4)), 0, np.zeros(90), np.arange(90) > 9
@@ -317,6 +335,7 @@ def test_a_group_may_have_the_name_others():
     assert found.items[0].table() == expected.table()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("changes", "columns", "message"),
     [
@@ -355,6 +374,7 @@ def test_invalid_tables(changes, columns, message):
         fairness.evaluate_table({**table(), **changes}, columns)
 
 
+@pytest.mark.ci
 def test_an_invalid_threshold():
     with pytest.raises(AlsimError, match=r"threshold must be in \(0, 1\]; got 0: use 0.5"):
         fairness.evaluate_table(table(), threshold=0)

@@ -180,6 +180,7 @@ class Recorded(StudentModelPolicy):
         self.contents.append(int((x.active & ~x.asks).sum()))  # copies of the policy share the list
 
 
+@pytest.mark.ci
 @every_model
 @pytest.mark.parametrize("items", [Items.of_skills(3), Items.of_cells(3)], ids=["outcomes", "cells"])
 def test_a_policy_follows_the_clock_of_its_learners(make, items, tmp_path):

@@ -149,6 +149,7 @@ def test_logs_have_the_exact_propensities(policy: Any, kind: str) -> None:
         np.testing.assert_allclose(odds.sum(axis=1), 1, rtol=1e-9)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled  # integrals of 20,000 lanes take half an hour in the interpreter
 @pytest.mark.parametrize("policy", IN_LOGS)
 def test_frequencies_match_the_restricted_probabilities(policy: Any) -> None:
@@ -178,6 +179,7 @@ def test_frequencies_match_the_restricted_probabilities(policy: Any) -> None:
         assert chisquare(counts[possible], lanes * expected[possible] / expected[possible].sum()).pvalue > ALARM
 
 
+@pytest.mark.ci
 @pairs(POLICIES, "learners", "curriculum")
 def test_a_learner_does_not_depend_on_the_batch(policy: Any, kind: str) -> None:
     mask = KINDS[kind]

@@ -118,6 +118,7 @@ def test_a_compiled_memory_equals_python(episodes):
     same(rollout(LeastWrong(), **arguments), rollout(Recording(LeastWrong()), **arguments))
 
 
+@pytest.mark.ci
 def test_learning_changes_what_a_policy_does():
     run = rollout(LeastWrong(), num_learners=50, config=SMALL)
     action, kinds = run.interactions.action, run.interactions.action >= 9

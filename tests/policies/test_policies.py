@@ -244,7 +244,10 @@ VIEWS = [
 
 @pytest.mark.compiled  # many lanes
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("row", "seconds"), VIEWS)
+@pytest.mark.parametrize(
+    ("row", "seconds"),
+    [pytest.param(*view, marks=() if view in (VIEWS[0], VIEWS[3]) else pytest.mark.ci) for view in VIEWS],
+)
 def test_propensities_sum_to_1_and_match_the_frequencies(name, row, seconds):
     """n = 20,000 lanes with equal observations; false alarm 1e-6 per action."""
     n = 20_000
@@ -270,6 +273,7 @@ def test_policies_satisfy_the_protocol(name):
     assert ((odds > 0) & (odds <= 1)).all()
 
 
+@pytest.mark.ci
 @pytest.mark.compiled  # many lanes
 @pytest.mark.parametrize("name", NAMES)
 def test_the_probabilities_of_all_actions_are_those_that_act_returns(name):

@@ -637,6 +637,7 @@ def damaged(content, rng):
     return content
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", PUBLISHED_NAMES)
 def test_damaged_files_are_read_or_refused(name, tmp_path):
     """The only exception is ResponsesError, and a log that is read is sound."""

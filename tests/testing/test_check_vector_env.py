@@ -141,6 +141,7 @@ def test_sync_vector_env_passes(mode: AutoresetMode) -> None:
     check_vector_env(make(), make=make, single=cart_pole, skip=skip)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 @pytest.mark.parametrize("info", ["none", "minimal", "full"] if COMPILED else ["full"])
 @pytest.mark.parametrize("mode", AutoresetMode)
