@@ -49,22 +49,16 @@ def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
 def _bounded_half_lives(fitted: Any, responses: Responses) -> list[str]:
     """Return the note about half-lives that are mostly at a bound, as those of times in another unit."""
     from alsim.models.hlr.memory import HALF_LIVES
-    from alsim.models.practice import earlier_practice, times_of
-    from alsim.responses.log import codes_of
 
-    practice = earlier_practice(responses, times_of(responses, "half-life regression"))
-    later, weights = (
-        ~np.isnan(practice.days),
-        fitted.skill_weights()[codes_of(responses.skills, fitted.skills)[responses.skill]],
-    )
-    features = np.sqrt(1 + np.column_stack([practice.right, practice.wrong, np.zeros(len(later))]))
-    days, (low, high) = 2.0 ** np.clip((features * weights).sum(axis=1)[later], -99, 99), HALF_LIVES
-    share = max(np.mean(days <= low), np.mean(days >= high))
+    half_lives, days = fitted.half_lives(responses)
+    if len(days) == 0:
+        return []
+    shortest, longest = np.mean(half_lives <= HALF_LIVES[0]), np.mean(half_lives >= HALF_LIVES[1])
+    share, median = max(shortest, longest), float(np.median(days))
     if share <= MOST_AT_A_BOUND:
         return []
-    median = float(np.median(practice.days[later]))
     time = f"{1440 * median:.2g} minutes" if median < 0.1 else f"{median:,.1f} days"
-    bound = "shortest one, 15 minutes" if np.mean(days <= low) == share else "longest one, 274 days"
+    bound = "shortest one, 15 minutes" if shortest == share else "longest one, 274 days"
     return [
         f"the half-lives of {100 * share:.0f} % of the answers to practised skills are at the {bound}, so the weights "
         f"have no meaning; the median time since the last practice is {time}: if that is wrong, convert the times to "

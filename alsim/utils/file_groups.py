@@ -11,6 +11,7 @@ which do not know the journal, find no mixture.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -24,6 +25,7 @@ from alsim.utils.files import (
     is_temporary,
     move,
     renamed_file,
+    target_of,
     temporary_file,
     to_json,
 )
@@ -68,8 +70,7 @@ def replace_group(
     with locked(folder):
         _complete(folder, main)
         check()
-        for name in contents:
-            delete_abandoned(folder / name)
+        _delete_abandoned(folder, main, contents)
         moves = {}
         with ExitStack() as stack:
             for name, content in contents.items():
@@ -143,6 +144,13 @@ def _complete(folder: Path, main: str) -> None:
         with suppress(FileNotFoundError):  # without locks, another process may have renamed it
             move(folder / temporary, folder / name)
     delete(_journal(folder, main))
+
+
+def _delete_abandoned(folder: Path, main: str, names: Iterable[str]) -> None:
+    """Delete the temporary files of these names, and of all others of the group: an earlier writer may have had them."""
+    others = {target for name in os.listdir(folder) if (target := target_of(name)) and _is_member(main, target)}
+    for target in sorted({*names, *others}):
+        delete_abandoned(folder / target)
 
 
 def journal_name(main: str) -> str:

@@ -125,6 +125,12 @@ def is_temporary(name: str, target: str | None = None) -> bool:
     return bool(re.fullmatch(rf"\.{'.+' if target is None else re.escape(target)}-[0-9a-f]{{16}}{UNFINISHED}", name))
 
 
+def target_of(name: str) -> str | None:
+    """Return the name of the file that a temporary sibling replaces; None if the name is not that of a sibling."""
+    found = re.fullmatch(rf"\.(.+)-[0-9a-f]{{16}}{UNFINISHED}", name)
+    return found and found[1]
+
+
 def delete_abandoned(path: Path) -> None:
     """Delete the temporary siblings of a path whose process has ended, and replaced directories.
 

@@ -187,3 +187,13 @@ def test_a_lock_that_another_program_holds_ends_in_one_sentence(folder, monkeypa
         os.close(descriptor)
     replace_group(folder, NEW)
     assert read(folder) == NEW
+
+
+def test_what_a_killed_writer_of_other_names_left_is_deleted(tmp_path):
+    """A catalogue may be a table or JSON; the next writer need not write the same."""
+    left = [f".{name}-0123456789abcdef.unfinished" for name in ("catalogue.json", "skills.toml", "engine.toml")]
+    kept = [".notes.txt-0123456789abcdef.unfinished", ".catalogue.json-0123.unfinished"]
+    for name in (*left, *kept):
+        (tmp_path / name).write_bytes(b"x")
+    replace_group(tmp_path, {"engine.toml": b"a", "skills.json": b"b", "catalogue.csv": b"c"})
+    assert sorted(os.listdir(tmp_path)) == sorted([*kept, "catalogue.csv", "engine.toml", "skills.json"])

@@ -65,6 +65,17 @@ class HLRFit(Fit):
         known = codes_of(responses.skills, self.skills)[responses.skill]
         return chances_of(responses, practice, self.skill_weights()[known], self.priors()[known], self.guess)
 
+    def half_lives(self, responses: Responses) -> tuple[Doubles, Doubles]:
+        """Return the half-life at each response to a skill that was practised before, and the time since, days.
+
+        Both are (X,). A response to several skills has one entry for each. Raises ModelError as `predict`.
+        """
+        responses = self._matched(responses)
+        practice = earlier_practice(responses, times_of(responses, "half-life regression"))
+        weights = self.skill_weights()[codes_of(responses.skills, self.skills)[responses.skill]]
+        later = ~np.isnan(practice.days)
+        return half_life(practice.right, practice.wrong, weights)[later], practice.days[later]
+
     def skill_weights(self) -> Doubles:
         """Return the three weights of each skill, and of an unknown one, (K + 1, 3)."""
         weights = np.tile(self.weights, (len(self.skills) + 1, 1))
