@@ -147,7 +147,7 @@ def _complete(folder: Path, main: str) -> None:
 
 
 def _delete_abandoned(folder: Path, main: str, names: Iterable[str]) -> None:
-    """Delete the temporary files of these names, and of all others of the group: an earlier writer may have had them."""
+    """Delete the temporary files of these names, and of others of the group: an earlier writer may have had them."""
     others = {target for name in os.listdir(folder) if (target := target_of(name)) and _is_member(main, target)}
     for target in sorted({*names, *others}):
         delete_abandoned(folder / target)
