@@ -43,8 +43,13 @@ UNMEASURED = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option --part K/N, which runs the K-th of N parts of the selected tests."""
-    parser.addoption("--part", metavar="K/N", help="run the tests of part K of N only, K in 0 … N - 1")
+    """Add the option --part K/N, which runs the K-th of N parts of the slow tests."""
+    parser.addoption("--part", metavar="K/N", help="of the tests marked ci or heavy, run part K of N, K in 0 … N - 1")
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Return whether a test belongs to the parts."""
+    return item.get_closest_marker("ci") is not None or item.get_closest_marker("heavy") is not None
 
 
 def part_of(test: str, parts: int) -> int:
@@ -53,15 +58,16 @@ def part_of(test: str, parts: int) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep one part of the tests, and do not measure coverage during long tests.
+    """Keep one part of the slow tests, and do not measure coverage during long tests.
 
     Other tests run nearly all lines that long tests run.
     """
     if config.getoption("part"):
         part, parts = map(int, config.getoption("part").split("/"))
-        others = [item for item in items if part_of(item.nodeid, parts) != part]
+        others = [item for item in items if is_slow(item) and part_of(item.nodeid, parts) != part]
         config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if part_of(item.nodeid, parts) == part]
+        left_out = set(others)
+        items[:] = [item for item in items if item not in left_out]
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
             if item.path.as_posix().endswith(UNMEASURED):

@@ -453,6 +453,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.heavy
 @given(st.lists(st.tuples(st.sampled_from(sorted(DEFAULTS)), st.integers(0, 3), values), max_size=3), values)
 def test_arbitrary_values_are_read_or_refused(changes, extra):
     """Values of any kind at any key raise ConfigError, or are read and read back the same."""

@@ -198,6 +198,7 @@ EXPECTED = 0.1
 CUT_OFF = 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("responses", [False, pytest.param(True, marks=pytest.mark.ci)])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_long_random_episodes(name: str, responses: bool) -> None:
@@ -224,6 +225,7 @@ def test_successive_episodes(mode: str, responses: bool) -> None:
     assert counts["critical_frustration"] > 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "reason, name, content",
     [
@@ -285,6 +287,7 @@ def test_s1_2_ability_is_normal() -> None:
     assert stats.kstest(Lanes(N, seed=103).learners.ability.astype(float), "norm").pvalue > ALARM
 
 
+@pytest.mark.heavy
 def test_s1_6_episodes_are_fresh_draws() -> None:
     """Ability and mastery of the same learners in two episodes have no rank correlation."""
     first, second = Lanes(N, seed=104, episode=0), Lanes(N, seed=104, episode=1)
@@ -292,6 +295,7 @@ def test_s1_6_episodes_are_fresh_draws() -> None:
     assert stats.spearmanr(first.mastery[:, 0], second.mastery[:, 0]).pvalue > ALARM
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("theta", [-2.0, 0.0, 1.5])
 def test_s4_1_correct_rate_is_the_3pl(theta: float) -> None:
     """20 binomial tests, one per item of three cells, with n lanes per cell."""
@@ -309,6 +313,7 @@ def test_s4_1_correct_rate_is_the_3pl(theta: float) -> None:
     assert items == 20
 
 
+@pytest.mark.heavy
 def test_s4_1_correctness_does_not_depend_on_mastery() -> None:
     low, high = (Lanes(N, seed=106).put(mastery=m) for m in (0.01, 0.99))
     low.step(low.question())
@@ -337,6 +342,7 @@ def test_s4_4_response_time_of_the_specified_questions() -> None:
     assert stats.kstest(seconds[seconds > 5], law.cdf).pvalue > ALARM
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mastery, frustration", [(0.2, 0.0), (0.8, 0.6)])
 def test_s5_1_gain_is_normal_above_an_atom_at_0(mastery: float, frustration: float) -> None:
     lanes = Lanes(N, seed=109)

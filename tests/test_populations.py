@@ -233,6 +233,7 @@ def test_a_word_is_not_a_number_in_tables() -> None:
 numbers = st.floats(0.0, 1.0, allow_subnormal=False)
 
 
+@pytest.mark.heavy
 @given(st.lists(st.tuples(st.integers(0, 5), st.none() | numbers, st.none() | numbers), min_size=1, max_size=50))
 def test_random_populations_are_read_written_and_drawn(drawn: list[tuple[int, Any, Any]]) -> None:
     weights = [weight for weight, _, _ in drawn]
@@ -251,6 +252,7 @@ def test_random_populations_are_read_written_and_drawn(drawn: list[tuple[int, An
     assert thresholds[-1] == 2**32 and (np.diff(thresholds.astype(float)) >= 0).all()
 
 
+@pytest.mark.heavy
 def test_episodes_of_one_learner_depend_on_each_other_through_its_row() -> None:
     """Clause S12.2: with several rows, the variance of the means of four episodes is far above a quarter of theirs."""
     rows = [{"share": 0.5, "learner": {"mastery_alpha": alpha}} for alpha in (1.0, 5.0)]

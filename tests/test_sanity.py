@@ -138,6 +138,7 @@ def test_bank_of_another_size():
     assert failed({}, bank=sample_bank(Config.read({"num_los": 3, "bank": {"seed": 4}}))) == []
 
 
+@pytest.mark.heavy
 def test_details_of_findings(few):
     config = Config.read({"num_los": 2, "max_episode_steps": 4})
     findings = list(validate(config, sample_bank(config)))
@@ -150,6 +151,7 @@ def test_details_of_findings(few):
     assert "the 3PL says" in details["correct rate"]
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(COMPILED, reason="the interpreter runs the same checks without compiling these rules")
 def test_rules_of_the_standard_dynamics_are_skipped_for_others(own_dynamics, few):
     """A check without data has not passed, and it is not counted as passed."""
@@ -215,6 +217,7 @@ OF_DYNAMICS = {
 """Parameters that make the effects of a dynamics large."""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "population"),
     [case(name, p, quick=False, compiled=p or name == "standard") for name in OWN for p in (True, False)],
@@ -591,6 +594,7 @@ def test_ignored_seed_fails(monkeypatch, few, change, detail):
     assert detail in finding.detail
 
 
+@pytest.mark.heavy
 def test_results_that_do_not_repeat_fail(monkeypatch, few):
     rollout, seeds = sanity.rollout, iter(range(100))
     monkeypatch.setattr(sanity, "rollout", lambda *p, **a: rollout(*p, **{**a, "seed": next(seeds)}))
@@ -600,6 +604,7 @@ def test_results_that_do_not_repeat_fail(monkeypatch, few):
     assert "DIFFERENTLY" in finding.detail
 
 
+@pytest.mark.heavy
 def test_error_in_a_check_fails_it_and_the_others_run(monkeypatch, few):
     monkeypatch.setitem(CHECKS, "correct rate", lambda *_: 1 / 0)
     config = Config.read({"num_los": 2, "max_episode_steps": 4})

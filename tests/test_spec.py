@@ -48,6 +48,7 @@ def f(x: Any) -> float:
 # S1: the learner
 
 
+@pytest.mark.heavy
 def test_s1_1_thirty_outcomes_with_random_mastery() -> None:
     """Mean 2/7, s.d. sqrt(5/196): n = 1000 * 30, four standard errors are 0.0037, a false alarm 6.4e-5.
 
@@ -95,6 +96,7 @@ def test_s1_4_engagement_is_one_minus_frustration() -> None:
     assert env.learner_state["frustration"] > 0
 
 
+@pytest.mark.heavy
 def test_s1_5_no_fatigue() -> None:
     """Learners with 30 interactions, reset to the state and counter of fresh ones, take the same step."""
     fresh, tired = Lanes(200, seed=5), Lanes(200, seed=5)
@@ -263,6 +265,7 @@ def test_s4_1_extreme_abilities_determine_the_answer() -> None:
     assert not unable.interaction.correct.any()
 
 
+@pytest.mark.heavy
 def test_s4_1_mastery_has_no_influence() -> None:
     low, high = (Lanes(500, seed=9).put(mastery=m, ability=0.0) for m in (0.0, 1.0))
     for lanes in (low, high):
@@ -450,6 +453,7 @@ def test_s6_3_weights_are_configuration() -> None:
     assert reward == near(13.0 * f(shown.interaction.gain) - 17.0 * 0.05, abs=1e-5)
 
 
+@pytest.mark.heavy
 def test_s6_3_the_preset_learning_rewards_only_mastery_gained() -> None:
     assert set(REWARD_PRESETS) == {"specified", "learning", "recall"}
     assert REWARD_PRESETS["specified"] == Config().reward_weights
@@ -551,6 +555,7 @@ def weakest_by_video(config: Config, lanes: int, steps: int) -> tuple[float, Any
     return float(world.mastery.mean()), ended
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_s7_3_mastery_is_not_reached_in_140_interactions(seed: int) -> None:
     bank = {"bank": {"seed": seed}}
@@ -559,6 +564,7 @@ def test_s7_3_mastery_is_not_reached_in_140_interactions(seed: int) -> None:
     assert (ended == 140).all()
 
 
+@pytest.mark.heavy
 def test_s7_3_even_with_the_largest_effects() -> None:
     largest = {word: [0.15, 0.15] for word in MODALITIES}
     reached, _ = weakest_by_video(Config.read({"content": {"effectiveness_by_modality": largest}}), 40, 140)

@@ -84,6 +84,7 @@ def test_shares_are_those_stated(arms):
     assert chi2.ppf(1e-6, freedom) < statistic < chi2.isf(1e-6, freedom)
 
 
+@pytest.mark.heavy
 def test_experiments_are_independent():
     """The arms of 12 experiments are uncorrelated in all 66 pairs, over 100,000 ids.
 

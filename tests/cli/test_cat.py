@@ -493,6 +493,7 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
 # ── invalid input ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

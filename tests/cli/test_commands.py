@@ -746,6 +746,7 @@ def test_an_unfinished_training_is_described(run, tmp_path):
         assert_refused(run("info", out), "train again")
 
 
+@pytest.mark.heavy
 def test_resuming_with_another_policy_names_only_the_policy(run, small, tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt

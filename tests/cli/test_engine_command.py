@@ -330,6 +330,7 @@ BAD = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
 def test_bad_input_is_one_sentence_and_changes_nothing(line, message, run, shop):
     files = {

@@ -340,6 +340,7 @@ def test_a_directory_with_several_seeds_is_replaced_by_its_trainings(tmp_path):
 # ── matrix ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted  # kernels of its own
 def test_matrix_reports_the_keys_of_the_documentation(report, tmp_path):
     slow = tmp_path / "slow.csv"
@@ -421,6 +422,7 @@ def test_outputs_do_not_replace_populations_or_policies(run, small, tmp_path):
     assert {file: file.read_bytes() for file in before} == before
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted  # kernels of its own
 def test_the_verdict_of_a_matrix_says_what_is_not_clear(report):
     printed, found = report("matrix", "uniform", "mix:uniform=0.5,uniform=0.5", "--dynamics", "standard", "bkt")

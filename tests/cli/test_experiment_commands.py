@@ -123,6 +123,7 @@ def test_invalid_input_of_an_ab_test_is_one_sentence(run, table, options, messag
     assert status == 2 and message in error and len(error.splitlines()) == 1 and not printed
 
 
+@pytest.mark.heavy
 def test_the_report_of_a_rehearsal(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.toml").write_text(PLAN)
@@ -166,6 +167,7 @@ def test_invalid_plans_are_one_sentence(run, tmp_path, change, message):
     assert status == 2 and message in error and len(error.splitlines()) == 1 and not printed
 
 
+@pytest.mark.heavy
 def test_policies_of_a_plan_may_be_classes_in_the_working_directory(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", list(sys.path))

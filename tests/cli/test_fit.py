@@ -357,6 +357,7 @@ def test_a_dataset_is_fitted_directly(run, fitted, tmp_path):
     assert_refused(run("irt", "empty"), "holds no finished dataset")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 def test_a_changed_byte_of_a_dataset_is_refused(run, fitted, tmp_path, file_format):
     for name in ("valid", "d"):

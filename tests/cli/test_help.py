@@ -81,6 +81,7 @@ def test_every_command_is_of_our_classes(path):
     assert isinstance(COMMANDS[path], Command | Group)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])
 @pytest.mark.parametrize("path", PATHS)
 def test_help_fits_the_terminal_and_nothing_is_truncated(path, columns):

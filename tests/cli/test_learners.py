@@ -102,6 +102,7 @@ def test_validate_prints_the_learners_and_its_report_has_the_rows(run: Any, fold
     assert report["population"] == ["slow", "1"] and report["dynamics"] == "prerequisites"
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monkeypatch: Any) -> None:
     for name in ("FINAL", "SELECTION"):
@@ -115,6 +116,7 @@ def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monk
     assert "this learner has the row" in accepted(run("show", "--policy", "t", *CONFIG))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [case(name, quick=False, compiled=False) for name in OWN])
 def test_the_option_dynamics_replaces_that_of_the_configuration(run: Any, folder: Path, name: str) -> None:
     printed = accepted(run("generate", "--learners", 4, *CONFIG, "--dynamics", name, "-o", "d"))

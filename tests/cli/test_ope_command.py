@@ -21,6 +21,7 @@ def log(tmp_path_factory):
     return directory
 
 
+@pytest.mark.heavy
 def test_the_report_has_the_keys_of_the_page(run, log, tmp_path):
     status, printed, _ = run("ope", log, "--target", TARGET, "--json", tmp_path / "a.json")
     assert status == 0 and all(cell_len(line) <= 80 for line in printed.splitlines())
@@ -46,6 +47,7 @@ def test_json_on_stdout_is_all(run, log):
     assert status == 0 and [*json.loads(printed)["estimators"]] == ["pdis"]
 
 
+@pytest.mark.heavy
 def test_the_verdict(run, log):
     """Within the budget it names value, interval and estimator; beyond it, a cure comes first."""
     _, printed, _ = run("ope", log, "--target", POLICY)
@@ -56,11 +58,13 @@ def test_the_verdict(run, log):
     assert "The value of rules is about" in text or text.endswith("is recommended.")
 
 
+@pytest.mark.heavy
 def test_refits_give_fqe_an_interval(run, log):
     _, printed, _ = run("ope", log, "--target", TARGET, "--estimator", "fqe", "--refit", 40, "--json", "-")
     assert json.loads(printed)["estimators"]["fqe"]["ci"] is not None
 
 
+@pytest.mark.heavy
 def test_two_logs_are_one(run, log, tmp_path):
     alsim.generate_dataset(num_learners=30, policy="uniform", seed=1, config=CONFIG, out=tmp_path / "other")
     status, printed, _ = run("ope", log, tmp_path / "other", "--target", TARGET, "--json", "-")

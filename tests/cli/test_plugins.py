@@ -275,6 +275,7 @@ def test_modules_that_cannot_be_imported_are_one_sentence(run, folder, module, m
     assert message in refused(run(*GENERATE, "--import", module, "--out", "d"))
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 def test_workers_import_the_modules_and_resume(run, folder, monkeypatch):
     """Workers are new processes; without the import, the dynamics would not be registered in them."""
@@ -454,6 +455,7 @@ def test_a_broken_plugin_gives_a_warning_with_its_distribution(broken):
     assert not {"wrong", "number"} & set(POLICIES)
 
 
+@pytest.mark.heavy
 def test_a_broken_dynamics_gives_a_warning_with_its_distribution(broken):
     for name, message in (
         ("silent", "does not register a dynamics of this name; update or uninstall alsim-broken"),

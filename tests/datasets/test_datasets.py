@@ -441,6 +441,7 @@ def test_tables_do_not_depend_on_the_size_of_shards(tmp_path, tiny_shards, file_
     assert load_dataset(sharded.path, verify=True).transitions.equals(whole["transitions"])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 @pytest.mark.parametrize("policy", ["uniform", Plodding()], ids=["rule", "python"])
 def test_bytes_do_not_depend_on_the_number_of_threads(tmp_path, tiny_shards, file_format, policy):
@@ -619,6 +620,7 @@ class Terminated(SystemExit):
 ERRORS = [RuntimeError("failed"), KeyboardInterrupt(), Terminated(143), MemoryError()]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("error", ERRORS)
 def test_an_interrupted_run_is_resumed(tmp_path, tiny_shards, caplog, error):
     out = tmp_path / "deeper" / "d"

@@ -731,6 +731,7 @@ MISPLACED = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("what", MISPLACED)
 def test_invalid_indices_are_an_error(tmp_path, what):
     out = generate_dataset(**RUN, out=tmp_path / "d").path

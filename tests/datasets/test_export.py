@@ -122,6 +122,7 @@ def test_npz_without_next_observations(dataset, tmp_path):
     assert "next_observations" not in data and len(data["observations"]) == len(dataset)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("to", HERE)
 def test_the_same_dataset_gives_the_same_bytes(dataset, tmp_path, to):
     one, other = (export_dataset(dataset, to, tmp_path / str(k) / FILES[to]) for k in range(2))
@@ -509,6 +510,7 @@ def test_free_memory_is_less_than_total_memory():
 # ── atomic writes that overwrite nothing else ────────────────────────────────────────
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("to", HERE)
 def test_an_export_is_overwritten_only_if_forced(dataset, tmp_path, to):
     out = export_dataset(dataset, to, tmp_path / FILES[to])
@@ -586,6 +588,7 @@ def test_invalid_paths_are_an_error(dataset, tmp_path, monkeypatch):
         export_dataset(dataset, "rllib", ".")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("to", HERE)
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_an_interrupted_export_keeps_the_old_one(dataset, tmp_path, monkeypatch, to, error):

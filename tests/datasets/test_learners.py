@@ -64,6 +64,7 @@ def files_of(directory: Any) -> dict[str, bytes]:
     return {p.relative_to(directory).as_posix(): p.read_bytes() for p in Path(directory).rglob("*") if p.is_file()}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [case("fatigue", compiled=False), case("dash")])
 def test_bytes_do_not_depend_on_workers_and_interruptions(tmp_path: Path, name: str) -> None:
     arguments = {**RUN, "config": configuration(tmp_path / "code", name)}
@@ -80,6 +81,7 @@ def test_bytes_do_not_depend_on_workers_and_interruptions(tmp_path: Path, name: 
     assert files_of(generate_dataset(**arguments, out=tmp_path / "three").path) == expected
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [case(name, quick=False, compiled=False) for name in ALL])
 def test_the_manifest_is_sufficient_on_another_machine(tmp_path: Path, name: str) -> None:
     """It holds the rows and the edges, and no path: the files of the configuration are not needed."""
@@ -121,6 +123,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     file = configuration(tmp_path / "code", "fatigue")

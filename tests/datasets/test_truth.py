@@ -67,6 +67,7 @@ def states_of(data: Dataset) -> list[str]:
     return data.transitions.column_names[len(columns_of("transitions", True)) :]
 
 
+@pytest.mark.heavy
 @pytest.mark.ci
 @everyone
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
@@ -101,6 +102,7 @@ def test_the_truth_is_that_of_the_environment_before_each_interaction(name: str,
     assert np.array_equal(ability, data.episodes.column("ability_final").to_numpy())
 
 
+@pytest.mark.heavy
 @pytest.mark.ci
 @everyone
 def test_the_ability_of_a_row_is_that_after_the_row_before(name: str) -> None:
@@ -115,6 +117,7 @@ def test_the_ability_of_a_row_is_that_after_the_row_before(name: str) -> None:
     assert (column(data, "mastery") + gain <= 1 + 1e-6).all()
 
 
+@pytest.mark.heavy
 @pytest.mark.ci
 @everyone
 def test_answers_are_as_frequent_as_their_chances(name: str) -> None:

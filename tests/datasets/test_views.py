@@ -29,6 +29,7 @@ class Recording:
         return self.uniform.act(view, draws)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("lanes", [4096, 4])
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 def test_views_of_a_dataset_are_those_of_the_rollout(lanes, observation, tmp_path, monkeypatch):

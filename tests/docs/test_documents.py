@@ -164,6 +164,7 @@ def test_examples_that_print_show_their_output(path: Path) -> None:
     assert not missing, f"{name(path)}: put the output in a ```text block directly after the blocks at {missing}"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("block", "shown", "passes"),
     [

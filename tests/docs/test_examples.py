@@ -24,6 +24,7 @@ def packages(path):
     return sorted(named - OURS - sys.stdlib_module_names)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_error_names_the_missing_library_and_its_installation(path):
     missing = packages(path)

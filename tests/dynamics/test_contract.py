@@ -88,6 +88,7 @@ everyone_and_all_settings = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.ci
 @everyone_and_all_settings
 def test_states_stay_in_their_bounds(name: str, settings: str) -> None:
@@ -101,6 +102,7 @@ def test_states_stay_in_their_bounds(name: str, settings: str) -> None:
     assert np.allclose(learners.mastery_sum, mastery.astype(float).sum(axis=1), rtol=0, atol=1e-6)
 
 
+@pytest.mark.heavy
 @everyone_and_all_settings
 def test_a_lane_does_not_depend_on_the_others(name: str, settings: str) -> None:
     rules = config(name, settings)
@@ -110,6 +112,7 @@ def test_a_lane_does_not_depend_on_the_others(name: str, settings: str) -> None:
     assert all(same(a, [part[:3] for part in b]) for a, b in zip(few[1:], together[1:], strict=True))
 
 
+@pytest.mark.heavy
 @pytest.mark.ci
 @everyone_and_all_settings
 def test_steps_of_some_lanes_equal_a_step_of_all(name: str, settings: str) -> None:
@@ -149,6 +152,7 @@ def test_the_single_environment_equals_a_lane(name: str, settings: str) -> None:
             break
 
 
+@pytest.mark.heavy
 @everyone_and_all_settings
 def test_a_restored_snapshot_continues_with_the_same_bits(name: str, settings: str) -> None:
     rules = config(name, settings)
@@ -163,6 +167,7 @@ def test_a_restored_snapshot_continues_with_the_same_bits(name: str, settings: s
     assert same([[np.array(part) for part in other.step(actions)[:4]] for actions in following], expected)
 
 
+@pytest.mark.heavy
 @pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "settings"),
@@ -203,6 +208,7 @@ FALSE_ALARM = 1e-6
 """Probability with which a correct rule fails, for each dynamics; the seed is fixed."""
 
 
+@pytest.mark.heavy
 @pytest.mark.ci
 @everyone
 def test_answers_have_the_chance_of_the_truth(name: str) -> None:
@@ -265,6 +271,7 @@ def test_machine_code_equals_the_interpreter() -> None:
     assert json.loads(done.stdout) == digests()
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 @pytest.mark.parametrize(
     ("name", "neutral"),
@@ -282,6 +289,7 @@ def test_neutral_parameters_give_the_standard_learner(name: str, neutral: dict[s
     assert not same(run(config(name, settings), lanes=40)[1], expected)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [case(name, quick=False, compiled=name in WITHOUT_ROWS_COMPILED) for name in ALL])
 def test_equal_rows_give_the_bits_of_one_row(name: str) -> None:
     thousand = [{"share": 0.001} for _ in range(1000)]

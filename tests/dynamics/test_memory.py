@@ -168,6 +168,7 @@ def test_without_time_nothing_is_forgotten(name: str) -> None:
         assert np.array_equal(truth["mastery"][~practised], start[~practised])
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 @pytest.mark.parametrize("name", ["half-life", "fsrs"])
 def test_the_rewards_of_recall_sum_to_the_growth_of_delayed_retention(name: str) -> None:
@@ -183,6 +184,7 @@ def test_the_rewards_of_recall_sum_to_the_growth_of_delayed_retention(name: str)
     assert total.min() < total.max() and np.abs(total).max() > 0.5
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 def test_other_rewards_and_recall_add_up() -> None:
     mixed = {"correctness": 0.25, "recall": 2.0}
@@ -219,6 +221,7 @@ def test_observations_after_breaks_leave_recall_between_them() -> None:
     assert changed > 100
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 @pytest.mark.parametrize("name", ["half-life", "fsrs"])
 def test_prerequisites_slow_the_growth_of_memory(name: str) -> None:

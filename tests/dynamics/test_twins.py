@@ -245,6 +245,7 @@ MARGIN = 1e-5
 """Draws within this distance of the chance are not compared: float32 and the twin may round differently."""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [case(name, compiled=name in ("standard", "bkt", "fsrs")) for name in TWINS])
 def test_a_dynamics_equals_its_twin(name: str) -> None:
     twin, parameters = TWINS[name]

@@ -197,6 +197,7 @@ def test_tied_items_are_equally_likely_and_a_student_who_knows_all_gets_none():
     assert one.recommend("anna") == []
 
 
+@pytest.mark.heavy
 def test_memory_grows_with_items_and_not_with_their_square():
     graph = {f"s{k}": [] for k in range(300)}
     items = [question(f"q{i}", f"s{i % 300}", f"s{(7 * i + 1) % 300}", difficulty=i / 1e4) for i in range(10_000)]

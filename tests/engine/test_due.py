@@ -251,6 +251,7 @@ def test_a_fit_is_the_model_of_an_engine(tmp_path):
     assert one.mastery("ada", time=moment)["addition"] == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.heavy
 def test_recalibration_fits_hlr_to_the_times_of_the_log():
     """The true half-life is that of other weights: forecasts of held-out students become better."""
     rng, one = (

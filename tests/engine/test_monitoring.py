@@ -338,6 +338,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["engine", *map(str, arguments)])
 
 
+@pytest.mark.heavy
 def test_the_command_prints_80_columns_and_a_verdict_and_writes_json(directory, tmp_path):
     report, plot = tmp_path / "audit.json", tmp_path / "audit.svg"
     done = run("audit", directory, "--group", "Grade Level", "--json", report, "--plot", plot)

@@ -103,6 +103,7 @@ class Recorder:
         self.policy.learn(state, transitions)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("policy", "model"), [("guide", "bkt"), ("guide", "elo"), ("alosi", "bkt")])
 def test_the_policy_decides_and_learns_as_the_engine(policy, model):
     """The engine gets the same responses: its recommendations tie among the cells that the policy may choose."""

@@ -86,6 +86,7 @@ def check(name):
             assert given.setdefault(key, row[r].propensity) == pytest.approx(row[r].propensity, abs=1e-12)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", FAST)
 def test_frequencies_match_propensities(name):
     check(name)
@@ -97,6 +98,7 @@ def test_frequencies_match_propensities_of_every_policy(name):
     check(name)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_every_policy_serves_a_student_alone_as_in_a_batch(name):
     one = AdaptiveEngine(COURSE, CATALOGUE, policy=NAMES[name])

@@ -219,6 +219,7 @@ def test_the_prior_of_bkt_is_worth_20_observations():
     assert np.abs(expected.x - start).max() > 0.02
 
 
+@pytest.mark.heavy
 def test_items_with_200_responses_are_calibrated_without_the_expert_and_others_with():
     """The expert is sure (SD 0.01), and wrong by 3 logits; 199 responses leave the item where the expert sees it."""
     counts = {"a": 200, "b": 200, "c": 199}
@@ -326,6 +327,7 @@ def test_another_process_has_the_same_mastery(tmp_path):
     process.join()
 
 
+@pytest.mark.heavy
 def test_threads_use_one_model_for_each_event():
     """While the model changes, every state that counts as current is that of a replay under its model."""
     engine = filled("bkt", students=3)
@@ -361,6 +363,7 @@ def test_threads_use_one_model_for_each_event():
 # ── arguments and errors ─────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 def test_a_dry_run_changes_nothing():
     engine = filled("elo", students=10)
     before, notes = engine.digest, engine.store.read_note("model")

@@ -125,6 +125,7 @@ def test_propensities_are_the_probabilities_of_the_largest_draw():
     assert means["ca0", "a"] == 4 / 6 and means["ca2", "a"] == 8 / 18 and means["cb0", "b"] == 1 / 2
 
 
+@pytest.mark.heavy
 def test_frequencies_match_propensities_at_two_ranks():
     """n = 3,000 decisions of seed 5; chi-square over pairs of contents; false alarm at most 1e-4."""
     items = [content(f"c{k}", "a") for k in range(3)]
@@ -261,6 +262,7 @@ def test_only_recommended_contents_count():
     assert one.store.counters() == {}
 
 
+@pytest.mark.heavy
 def test_students_recommended_together_take_one_read_of_the_counters():
     one, reads = engine(), []
     read = one.store.read_counters

@@ -44,6 +44,7 @@ def expected_masks(observations: Any, finished: Any, threshold: float = THRESHOL
     return np.array(rows)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("info", ["none", "minimal", "flat"])
 def test_masks_by_a_curriculum_in_every_mode(mode: Any, info: str) -> None:
@@ -98,6 +99,7 @@ def test_masks_follow_partial_resets_subsets_and_snapshots() -> None:
     same(infos["action_mask"], masks)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("info", ["none", "minimal", "flat"])
 def test_infos_equal_those_of_gymnasiums_vector_environments(mode: Any, info: str) -> None:

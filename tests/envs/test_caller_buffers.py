@@ -161,6 +161,7 @@ BAD_BUFFERS: list[Any] = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("change", "error", "words"), BAD_BUFFERS, ids=range(len(BAD_BUFFERS)))
 @pytest.mark.parametrize("call", ["step", "step_lanes", "reset", "restore"])
 def test_invalid_buffers(change: Any, error: type[Exception], words: str, call: str) -> None:

@@ -139,6 +139,7 @@ def test_lane_0_equals_the_single_environment(mode: AutoresetMode) -> None:
     assert num_ended > 10
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_flat_infos_equal_full_infos_where_both_are_defined(mode: AutoresetMode) -> None:
     lanes, compared = 3, 0
@@ -212,6 +213,7 @@ def test_a_partial_reset_masks_other_lanes_and_keeps_their_state() -> None:
     assert after["step"].tolist() == [0, 1, 1]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_subsets_of_lanes(mode: AutoresetMode) -> None:
     """The infos of step_lanes are those of step, for the selected lanes."""
@@ -259,6 +261,7 @@ def test_checks_and_wrappers_of_gymnasium(mode: AutoresetMode) -> None:
             assert len(call) == 2 or set(entry) >= set(DTYPES)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("info", ["none", "minimal", "full", "flat"])
 def test_check_env_has_no_warnings(info: str) -> None:
     with warnings.catch_warnings():

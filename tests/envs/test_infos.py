@@ -42,6 +42,7 @@ def test_info_keys(mode: AutoresetMode, info: str, keys: tuple[str, ...]) -> Non
             assert set(call[4]["final_info"]) == expected
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("info", INFO_LEVELS)
 def test_a_key_has_the_same_dtype_and_shape_in_every_call(mode: AutoresetMode, info: str) -> None:
@@ -92,6 +93,7 @@ def transitions(env: AdaptiveLearningVectorEnv, steps: int) -> Any:
         observations = after
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_full_infos_describe_the_interaction(mode: AutoresetMode) -> None:
     env = make(3, autoreset_mode=mode, info="full")
@@ -157,6 +159,7 @@ def test_full_infos_describe_the_interaction(mode: AutoresetMode) -> None:
     assert reasons == {0, MASTERY_ACHIEVED, STEP_LIMIT, CRITICAL_FRUSTRATION}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_responses_observation_agrees_with_infos(mode: AutoresetMode) -> None:
     """Clause S8.2."""

@@ -159,6 +159,7 @@ def test_panel_counts_wrong_answers_in_a_row() -> None:
     assert f", {streak} wrong answers in a row" in text(env)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("num_los", [1, 4, 30, 100, 121, 1000])
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 def test_panels_fit_80_columns_of_ascii(num_los: int, observation: str) -> None:
@@ -288,6 +289,7 @@ def test_course_holds_long_episodes() -> None:
     assert frames(env)[0].episode == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("autoreset", [NEXT_STEP, SAME_STEP, DISABLED])
 def test_vector_frames_equal_single_ones(autoreset: Any) -> None:
     """Also at the ends of episodes, and at the starts of the next ones."""
@@ -401,6 +403,7 @@ def test_snapshot_at_the_start_of_episodes() -> None:
 # ── pictures ──
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("num_los", [1, 2, 30, 100, 200, 1000])
 def test_pictures_have_one_size(num_los: int) -> None:
     env = single("rgb_array", config={"num_los": num_los})

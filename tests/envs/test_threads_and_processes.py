@@ -172,6 +172,7 @@ def raise_timeout(number: int, frame: Any) -> None:
     raise TimeoutError
 
 
+@pytest.mark.heavy
 def test_unreferenced_memory_is_reused() -> None:
     env = make(300)
     env.reset(seed=0)
@@ -182,6 +183,7 @@ def test_unreferenced_memory_is_reused() -> None:
     assert len(addresses) == 2  # one that the caller holds, and one that is written
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("index", range(6))
 @pytest.mark.parametrize(
     "part_of",
@@ -203,6 +205,7 @@ def test_referenced_memory_is_not_reused(index: int, part_of: Any) -> None:
         same(np.asarray(array), copy)
 
 
+@pytest.mark.heavy
 def test_caller_may_modify_returned_arrays() -> None:
     env, other = make(300), make(300)
     env.reset(seed=0)
@@ -221,6 +224,7 @@ def test_caller_may_modify_returned_arrays() -> None:
         del calls, observation, reward, terminated
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("twin_of", [deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"])

@@ -185,6 +185,7 @@ def test_record_episode_statistics(mode: AutoresetMode, info: str) -> None:
     assert num_ended > 15
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize(
     "wrap",

@@ -149,6 +149,7 @@ def test_the_order_of_arrival_is_that_of_a_column():
     assert data.values["score"].tolist() == table["score"][::-1].tolist()
 
 
+@pytest.mark.heavy
 def test_datasets_are_arms_with_the_names_of_their_policies():
     config, arms = {"max_episode_steps": 8}, (("uniform", 1), ("rules", 2))
     datasets = [alsim.generate_dataset(40, 2, policy=p, seed=s, config=config) for p, s in arms]
@@ -178,6 +179,7 @@ def test_classes_of_datasets_are_clusters():
     assert data.unit_sizes.tolist() == [4, 4] and data.are_classes_assigned
 
 
+@pytest.mark.heavy
 def test_datasets_of_other_sizes_are_no_mismatch_and_those_of_other_episodes_are_refused():
     small, large, twice = (
         alsim.generate_dataset(n, episodes, policy=policy, seed=seed, config={"max_episode_steps": 8})

@@ -323,6 +323,7 @@ def test_equal_values_have_an_interval_of_no_width() -> None:
     assert found == Statistic(0.1, 0.0, (0.1, 0.1), 5)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("statistic", ["mean", np.median])
 def test_the_bootstrap_agrees_with_that_of_scipy(statistic: Any) -> None:
     """n = 50, 4,000 draws on both sides, seeds 1 and 2. The standard errors differ by chance only: sd(se)/se is 1.6 %

@@ -237,6 +237,7 @@ def test_the_log_likelihood_is_that_of_all_paths(options: dict[str, Any]) -> Non
     assert found.num_responses == len(log) == sum(skill.responses for skill in found.skills.values())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "options",
     [
@@ -386,6 +387,7 @@ def test_a_weight_of_0_has_no_effect() -> None:
     assert found.converged
 
 
+@pytest.mark.heavy
 def test_a_skill_does_not_depend_on_when_others_converge() -> None:
     """Skills that have converged are dropped, and the others are renumbered, with their items and leaps."""
     several = [item_log(seed, 20) for seed in range(5)]
@@ -606,6 +608,7 @@ def test_saved_json_has_the_keys_and_loads_as_the_same_fit(tmp_path: Path) -> No
         assert [row["skill"] for row in found.table()] == list(found.skills)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("change", "message"),
     [

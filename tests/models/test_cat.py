@@ -117,6 +117,7 @@ def test_peaks_are_the_maxima_of_information():
     assert np.abs(peaks(three)[0] - exact).max() < 1e-9
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", odd_banks())
 @pytest.mark.parametrize("select", ["max-info", "b-opt", "kullback-leibler"])
 @pytest.mark.parametrize("best_of", [1, 3])
@@ -361,6 +362,7 @@ def test_a_test_ends_when_the_next_item_has_little_information():
 # Batches of examinees
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("estimate", ["eap", "map", "ml", "wle"])
 def test_a_test_is_the_same_in_any_batch(estimate):
     bank, able = random_bank(38, 30), abilities(39, 12)

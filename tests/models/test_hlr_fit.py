@@ -219,6 +219,7 @@ def test_predictions_are_those_of_the_equations(several):
     assert len(np.unique(unknown)) > 50
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("several", [False, True])
 def test_forecasts_of_the_student_model_are_the_predictions(several):
     for log in (eventful(several=several), eventful(3, several)):

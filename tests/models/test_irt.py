@@ -145,6 +145,7 @@ def test_sat12(published, key):
 # ── the maximum ──────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("model", MODELS)
 def test_the_log_likelihood_follows_its_definition_and_is_a_maximum(model):
     log = simulated(120, 4, seed=1, missing=0.2, guessing=0.2 * (model == "3pl"))[0]
@@ -185,6 +186,7 @@ def test_standard_errors_equal_those_of_the_numerical_hessian(model):
         assert fit.se_b[i] == pytest.approx(np.sqrt(slope @ covariance @ slope), rel=1e-4)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("model", MODELS)
 def test_the_likelihood_never_falls_and_accelerated_em_ends_at_a_fixed_point_of_em(model):
     log = simulated(200, 5, seed=3)[0]

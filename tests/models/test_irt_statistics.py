@@ -211,6 +211,7 @@ def test_ets_classes():
     assert ets_classes(delta, se, chi2).tolist() == ["A", "A", "B", "C", "B", ""]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("model", "kind", "df"),
     [
@@ -371,6 +372,7 @@ def test_replications_show_which_mean_squares_the_model_explains():
         irt.item_fit(fit, guessed, replications=-1)
 
 
+@pytest.mark.heavy
 def test_statistics_are_tables_of_rows(small):
     log, fit = small
     items, persons = irt.item_fit(fit, log).table(), irt.person_fit(fit, log).table()

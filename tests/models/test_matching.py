@@ -112,6 +112,7 @@ def test_a_long_log_has_no_positions():
         irt.estimate_ability(NAMED, log)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("model", [bkt, irt, skill_mean])
 def test_a_fit_with_names_does_not_predict_columns_without_names(model):
     """By their numbers, the columns 1 and 2 would be taken for the items 1 and 2, which are the columns 0 and 1."""

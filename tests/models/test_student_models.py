@@ -123,6 +123,7 @@ def test_the_chance_of_some_items_is_that_of_all_items(model):
     assert model.chance(students, items[:, 0]).tobytes() == chances[np.arange(33), items[:, 0]].tobytes()
 
 
+@pytest.mark.heavy
 @every_model
 def test_bits_of_a_student_do_not_depend_on_the_batch(model):
     students = after(model, slice(None))
@@ -248,6 +249,7 @@ def fits():
     return {name: fit() for name, fit in FITS.items()}
 
 
+@pytest.mark.heavy
 @every_fit
 @pytest.mark.parametrize("several", [False, True])
 def test_forecasts_are_the_predictions_of_the_fit(fits, name, several):

@@ -23,6 +23,7 @@ def fitted(request):
     return request.param.fit(log(int))
 
 
+@pytest.mark.heavy
 def test_whole_numbers_are_one_name_in_any_spelling(fitted):
     expected = fitted.predict(log(int))
     for spelling in (str, float, "{}.0".format, "{}.".format):
@@ -55,6 +56,7 @@ def test_best_lr_needs_a_known_skill_or_item():
         fit.predict(log("x{}".format, "both"))
 
 
+@pytest.mark.heavy
 def test_abilities_need_a_known_item():
     fit = irt.fit(log(int, "item"))
     assert (fit.scores(log("{}.0".format, "item")).theta == fit.scores(log(int, "item")).theta).all()

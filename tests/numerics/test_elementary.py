@@ -214,6 +214,7 @@ def p_errors(theta: Any, a: Any, b: Any, c: Any) -> Any:
     return np.abs(p / exact - 1)
 
 
+@pytest.mark.heavy
 def test_s4_1_p_correct_over_the_specified_items() -> None:
     """The docstring's 1e-6 and what the specified bank reaches; 400,000 points, seed 1."""
     random = np.random.default_rng(1)
@@ -224,6 +225,7 @@ def test_s4_1_p_correct_over_the_specified_items() -> None:
     assert errors.max() < 2.5e-7
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "c, widest, bound",
     [

@@ -82,6 +82,7 @@ def test_s11_1_counters_are_distinct() -> None:
         assert len(everything) == len(set(everything))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("num_los", [1, 30, 253, 254, 255, 300, 600])
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_s11_1_the_loop_uses_these_counters(num_los: int, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ class Watched:
         return self.policy.learn(state, transitions)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_every_action_has_a_chance_and_rows_sum_to_one(name):
     watched = Watched(alsim.make_policy(name))
@@ -109,6 +110,7 @@ def rewards_of(run, learner, threshold=None):
     return found
 
 
+@pytest.mark.heavy
 def test_thompson_counts_gains_above_the_threshold():
     watched = Watched(Thompson(threshold=0.08))
     run = alsim.rollout(watched, num_learners=FEW, seed=1, config=SMALL)
@@ -129,6 +131,7 @@ def test_thompson_counts_gains_above_the_threshold():
         assert state.beta[learner].tolist() == expected[1].tolist()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("shared", [False, True])
 def test_thompson_with_delayed_successes_equals_a_loop(shared):
     """Success: the LO is mastered within three interactions, the content itself included."""
@@ -181,6 +184,7 @@ def test_mean_rewards_equal_those_of_the_log(kind):
         assert any(np.allclose(array, sums, atol=1e-6) or np.allclose(array, means, atol=1e-6) for array in found)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["thompson:0.1:0.05:true", "linucb:1.0:0.05:true", "exp3:0.1:0.05:true"])
 def test_shared_policies_learn_in_rounds(name):
     policy = alsim.make_policy(name)
@@ -195,6 +199,7 @@ def test_shared_policies_learn_in_rounds(name):
     assert log.propensity.tobytes() == run.propensity.tobytes() == log.probabilities(policy).tobytes()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_states_and_policies_can_be_pickled(name):
     policy = pickle.loads(pickle.dumps(alsim.make_policy(name)))
@@ -204,6 +209,7 @@ def test_states_and_policies_can_be_pickled(name):
     assert one.propensity.tobytes() == other.propensity.tobytes()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_masked_arms_are_never_shown(name):
     allowed = np.ones(27, bool)

@@ -139,6 +139,7 @@ def test_the_curriculum_keeps_later_outcomes_out_of_the_zone():
 # ── properties of the policies ───────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_lanes_are_the_same_in_any_batch_and_do_not_depend_on_ended_ones(name, masked):
@@ -195,6 +196,7 @@ def test_frequencies_match_the_probabilities(name, masked):
         assert stats.chisquare(counts[possible], expected).pvalue > 1e-6
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rollout_and_its_log_give_the_same_propensities(name):
     for used in (name, f"epsilon-greedy:({name}):0.2"):

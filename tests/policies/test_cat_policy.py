@@ -217,6 +217,7 @@ def squared_errors(policy, abilities, steps, seed):
     return (found.theta - abilities) ** 2
 
 
+@pytest.mark.heavy
 def test_cat_estimates_ability_better_than_uniform_questions():
     """n = 1,500 learners, 20 questions each, seed 11; one-sided paired t test, false alarm 1e-6.
 

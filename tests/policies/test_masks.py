@@ -121,6 +121,7 @@ def allowed_in(rollout: Any, mask: Any) -> Any:
     return np.broadcast_to(mask[learners] if mask.ndim == 2 else mask, (len(mastery), A))
 
 
+@pytest.mark.heavy
 @pairs(POLICIES, *KINDS)
 def test_no_policy_chooses_a_masked_action(policy: Any, kind: str) -> None:
     run = alsim.rollout(policy, num_learners=LEARNERS, seed=4, config=CONFIG, action_mask=KINDS[kind])
@@ -135,6 +136,7 @@ IN_LOGS = [policy for policy in POLICIES if policy.id != ARGUMENTS["oracle"]]
 """Policies that do not need the truth, which logs and views of tests do not have."""
 
 
+@pytest.mark.heavy
 @pairs(IN_LOGS, "learners", "curriculum", "function")
 def test_logs_have_the_exact_propensities(policy: Any, kind: str) -> None:
     """`Dataset.probabilities` recomputes the masks, and `distributions` sum to 1 over allowed actions."""

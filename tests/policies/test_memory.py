@@ -180,6 +180,7 @@ def test_transitions_are_the_interactions():
                 wrong[x.action[row] // 3] += 1
 
 
+@pytest.mark.heavy
 def test_a_log_gives_the_propensities_again():
     for policy in (MostWrong(), EpsilonGreedy(MostWrong(), 0.2), EpsilonGreedy(LeastWrong(), 0.3)):
         log = alsim.generate_dataset(12, 2, policy=policy, seed=4, config=SMALL)
@@ -230,6 +231,7 @@ def test_a_log_passes_the_same_transitions_as_the_rollout():
     assert policy.trace == again.trace
 
 
+@pytest.mark.heavy
 def test_workers_and_threads_give_the_same_bits(tmp_path):
     logs = [
         alsim.generate_dataset(40, 2, policy=LeastWrong(), seed=1, config=SMALL, num_threads=threads)

@@ -106,6 +106,7 @@ def test_a_learner_is_taught_the_same_alone(name):
         assert getattr(together.interactions, column)[rows].tobytes() == getattr(alone.interactions, column).tobytes()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["mix:rules=0.7,uniform=0.3", MEMORY, f"epsilon-greedy:({MEMORY}):0.1"])
 def test_a_log_gives_the_propensities_again(name):
     log = alsim.generate_dataset(10, 2, policy=name, seed=4, config=SMALL)
@@ -120,6 +121,7 @@ COMPOSED = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", COMPOSED)
 def test_a_copy_and_a_pickle_teach_the_same(name):
     policy = make_policy(name)

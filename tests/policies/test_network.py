@@ -124,6 +124,7 @@ def softmax(outputs):
     return e / e.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("many", [1, 5, 16, 17, pytest.param(270, marks=pytest.mark.compiled)])
 def test_frequencies_of_sampled_actions_follow_the_softmax(many):
     """Chi-square test over n = 20,000 draws of one row (5,000 interpreted); seed 3, false alarm 1e-4 per case."""
@@ -171,6 +172,7 @@ def test_greedy_takes_the_first_of_the_largest():
     assert odds.tolist() == [1, 1, 1]
 
 
+@pytest.mark.heavy
 def test_epsilon_is_the_frequency_of_exploration():
     """Binomial test over 20,000 lanes at epsilon = 0.3; seed 0, false alarm 1e-4."""
     lanes, epsilon = 20_000, 0.3
@@ -198,6 +200,7 @@ def test_exploration_takes_only_actions_that_the_biases_allow():
         NetworkPolicy(Network(layers))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("acting", ["sample", "greedy", "epsilon"])
 def test_a_learner_has_the_same_episode_alone_and_in_a_batch(acting):
     policy = policy_of(acting, epsilon=0.2)

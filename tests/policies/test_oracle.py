@@ -94,6 +94,7 @@ def test_simulated_answers_are_independent_of_the_real_ones():
     assert abs((simulated - chance).mean()) < 5 * np.sqrt((chance * (1 - chance)).mean() / n)
 
 
+@pytest.mark.heavy
 def test_it_takes_the_action_of_largest_gain():
     asking = Asking(Oracle(samples=4), samples=4)
     run = alsim.rollout(asking, num_learners=FEW, seed=2, config=SMALL)
@@ -103,6 +104,7 @@ def test_it_takes_the_action_of_largest_gain():
     assert (run.propensity == 1).all()
 
 
+@pytest.mark.heavy
 def test_a_learner_does_not_depend_on_the_batch():
     for policy in (Oracle(3), Oracle(2, depth=2)):
         together = alsim.rollout(policy, num_learners=FEW, seed=2, config=SMALL)
@@ -134,6 +136,7 @@ def test_no_policy_teaches_more(dynamics, depth):
             assert stats.ttest_1samp(difference, 0, alternative="greater").pvalue > 1e-3
 
 
+@pytest.mark.heavy
 def test_masked_actions_are_never_taken():
     allowed = np.ones(27, bool)
     allowed[9:] = np.arange(18) % 6 == 5  # handouts only
@@ -215,6 +218,7 @@ class AsksPairs:
         return Uniform().act(view, draws)
 
 
+@pytest.mark.heavy
 def test_actions_after_the_end_of_an_episode_have_no_gain():
     asks = AsksPairs()
     alsim.rollout(asks, num_learners=FEW, seed=0, config={"num_los": 1, "max_episode_steps": 3})
@@ -223,6 +227,7 @@ def test_actions_after_the_end_of_an_episode_have_no_gain():
         assert added == 0 if step == 2 else added > 0.001
 
 
+@pytest.mark.heavy
 def test_actions_after_a_learner_gives_up_have_no_gain():
     """Learners give up at frustration 0.05: a handout, which adds as much, ends the episode."""
     asks = AsksPairs()
@@ -247,6 +252,7 @@ class Watching(Uniform):
         return super().act(view, *arguments)
 
 
+@pytest.mark.heavy
 def test_only_a_policy_that_needs_the_truth_sees_it():
     watching = Watching()
     alsim.rollout(Mix([(watching, 0.5), (Oracle(2), 0.5)]), num_learners=2, config=SMALL)

@@ -812,6 +812,7 @@ def test_a_subclass_may_change_the_parameters():
     assert (calm.action >= 9).sum() > (rules_.action >= 9).sum()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_whose_logs_grow(threads, monkeypatch):
     """Episodes are longer than the first allocation, and there are far more parts than threads."""
@@ -879,6 +880,7 @@ def test_a_cell_with_a_rule_can_be_run_again():
     POLICIES.pop("asks")
 
 
+@pytest.mark.heavy
 def test_episodes_without_a_limit_allocate_only_used_memory():
     """An allocation of 2**31 interactions per learner would take terabytes."""
     endless = Config.read({**SMALL.to_dict(), "max_episode_steps": 2**31 - 2, "termination": {"max_frustration": 0.3}})

@@ -33,6 +33,7 @@ def stop(episodes, rows):
         raise Stops
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_a_resumed_dataset_has_the_same_bits(name, tmp_path, monkeypatch):
     """Policies that learn across learners have rounds of two learners here."""
@@ -65,6 +66,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_dataset_is_not_resumed_with_other_parameters(name, tmp_path):
     """Objects with other parameters may have the same name; an epsilon of 0.1 shows that bases are compared, too."""

@@ -218,6 +218,7 @@ def shared_thompson(kind):
     return policy
 
 
+@pytest.mark.heavy
 def test_a_log_gives_the_propensities_again(tmp_path):
     for policy in (BestKind(), EpsilonGreedy(BestKind(), 0.3)):
         log = alsim.generate_dataset(17, 2, policy=policy, seed=4, config=SMALL)

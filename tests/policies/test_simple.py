@@ -88,6 +88,7 @@ def fields(run):
     return [array.tobytes() for array in (x.action, x.item, x.reward, x.response_time, run.propensity, run.obs)]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("num_los", [1, 3, 7])
 def test_every_action_is_that_of_the_plain_twin(name, num_los):
@@ -116,6 +117,7 @@ def test_thresholds_and_ties(name):
     assert np.array_equal(policy.probabilities(view), one_hot(actions, 36))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_the_compiled_form_equals_the_calls_from_python(name):
     policy = make_policy(name)
@@ -133,6 +135,7 @@ def test_a_learner_is_taught_the_same_alone(name):
     assert together.interactions.reward[rows].tobytes() == alone.interactions.reward.tobytes()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_epsilon_greedy_accepts_them_and_the_log_gives_the_propensities_again(name):
     policy = make_policy(f"epsilon-greedy:({name}):0.25")

@@ -58,6 +58,7 @@ def test_s11_2_a_learner_alone_equals_the_learner_in_a_batch(policy):
     assert_same(columns(first_only), columns(batch, batch.episode == 0))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("block", [1, 4, 7, 18])
 def test_the_size_of_blocks_changes_nothing(monkeypatch, block):
     one = rollout("uniform", num_learners=6, episodes_per_learner=3, config=MIXED)
@@ -76,6 +77,7 @@ def test_learners_at_block_edges_equal_those_alone():
         assert_same(columns(alone), columns(batch, batch.learner_id == learner))
 
 
+@pytest.mark.heavy
 def test_the_number_of_threads_changes_nothing():
     config = Config.read({"num_los": 1, "max_episode_steps": 2})
     one, two, many = (rollout("uniform", num_learners=520, config=config, num_threads=n) for n in (1, 2, 16))

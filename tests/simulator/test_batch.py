@@ -102,6 +102,7 @@ def crowd() -> dict[Any, list[dict[str, Any]]]:
     }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("responses", [False, True])
 @pytest.mark.parametrize("n", SIZES)
@@ -122,6 +123,7 @@ def test_s11_2_one_learner_alone_is_one_of_many(mode: str, crowd: Any) -> None:
         assert_same(alone, crowd[mode, False], slice(lane, lane + 1))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", MODES)
 def test_s11_2_the_order_of_lanes_does_not_matter(mode: str, crowd: Any) -> None:
     order = np.random.default_rng(1).permutation(MOST)
@@ -129,6 +131,7 @@ def test_s11_2_the_order_of_lanes_does_not_matter(mode: str, crowd: Any) -> None
     assert_same(shuffled, crowd[mode, False], order)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cuts", CUTS)
 def test_s11_2_how_lanes_are_split_does_not_matter(cuts: tuple[int, ...], mode: str, crowd: Any) -> None:

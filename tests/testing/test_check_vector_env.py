@@ -160,6 +160,7 @@ def test_alsim_passes_at_the_defaults() -> None:
     check_vector_env(alsim.AdaptiveLearningVectorEnv(2), single=alsim.AdaptiveLearningEnv, exclusive_flags=True)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_environment_that_returns_its_own_arrays_skips_fresh_arrays(mode: AutoresetMode) -> None:
     make = partial(alsim.AdaptiveLearningVectorEnv, 3, config={"max_episode_steps": 9}, copy=False, autoreset_mode=mode)
@@ -861,6 +862,7 @@ def test_failing_check_can_be_skipped(name: str) -> None:
     assert check not in check_vector_env(kind(3, mode), skip={check})
 
 
+@pytest.mark.heavy
 def test_spec_of_another_environment() -> None:
     env: Any = gymnasium.make_vec("alsim/AdaptiveLearning-v0", 2, config={"max_episode_steps": 9})
     env.spec.kwargs["num_envs"] = 3

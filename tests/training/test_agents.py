@@ -21,6 +21,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for layers in pairs for a, b in zip(*layers, strict=True))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("algorithm", TRAIN)
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 def test_an_agent_of_simulated_learners_is_a_policy(algorithm, observation):
@@ -35,6 +36,7 @@ def test_an_agent_of_simulated_learners_is_a_policy(algorithm, observation):
     assert 0 < row.final_mastery < 1 and 0 <= row.give_ups <= 1 and row.eval_return is None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("algorithm", TRAIN)
 def test_the_same_seed_gives_the_same_bits_in_any_number_of_threads(algorithm):
     one = TRAIN[algorithm](SMALL, seed=3, **QUICK)
@@ -42,6 +44,7 @@ def test_the_same_seed_gives_the_same_bits_in_any_number_of_threads(algorithm):
     assert not same(one.network, TRAIN[algorithm](SMALL, seed=4, **QUICK).network)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "given",
     [
@@ -60,6 +63,7 @@ def test_hyperparameters(algorithm, given):
     assert np.isfinite(agent.network.forward(np.ones((2, 5)))).all()
 
 
+@pytest.mark.heavy
 def test_dynamics_and_banks():
     bank = alsim.sample_bank(alsim.Config.read({**SMALL, "bank": {"seed": 9}}))
     one = training.ppo(SMALL, bank=bank, **QUICK)
@@ -68,6 +72,7 @@ def test_dynamics_and_banks():
     assert not same(one.network, three.network) and not same(two.network, three.network)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("algorithm", "given"), [("ppo", {}), ("dqn", {"epsilon": 0.5})])
 def test_constant_masks_hold_for_the_policy(algorithm, given):
     allowed = np.zeros(27, np.bool_)
@@ -90,6 +95,7 @@ def test_masks_by_observation_hold_for_act():
     assert len(set(agent.act(rows, masks=masks(rows), random=np.random.default_rng(0)))) == 14
 
 
+@pytest.mark.heavy
 def test_an_agent_acts_as_its_network_says():
     agent = training.ppo(Fixed(8), n_steps=4, minibatches=1, net_arch=(8,), steps=64)
     rows = np.random.default_rng(0).random((5, 3))

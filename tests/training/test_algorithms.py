@@ -86,6 +86,7 @@ def test_advantages_by_the_definition():
         assert advantages[t, n] == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.heavy
 def test_actions_are_drawn_from_the_softmax():
     """Chi-squared test: n = 40,000, seed 0, false-alarm probability 1e-6."""
     count = 21
@@ -170,6 +171,7 @@ def test_targets_of_q_learning_are_returns_of_lambda():
             assert r.advantages[t, n] + r.values[t, n] == pytest.approx(following, abs=1e-5)
 
 
+@pytest.mark.heavy
 def test_actions_are_drawn_by_their_values():
     """Chi-squared test: n = 40,000, seed 0, false-alarm probability 1e-6. A temperature of 0 is greedy."""
     count, values = 40_000, np.array([1.0, 1.2, 0.7])
@@ -250,6 +252,7 @@ def test_every_row_is_in_one_minibatch():
     assert sorted(rows) == list(range(30)) and list(rows) != list(range(30))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("make", [ppo, dqn])
 def test_a_policy_learns_which_action_pays(make):
     """The reward is 1 for the action that the observation shows, otherwise 0."""

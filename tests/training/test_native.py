@@ -123,6 +123,7 @@ def test_an_interrupted_training_gives_the_same_bits(algorithm, settings, tmp_pa
         assert resumed.evaluation[key] == whole.evaluation[key]
 
 
+@pytest.mark.heavy
 def test_a_training_resumed_by_other_versions_says_so(tmp_path, monkeypatch, caplog):
     with pytest.raises(Stop):
         quick("ppo", tmp_path / "run", progress=interrupted_at(384))

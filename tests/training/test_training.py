@@ -157,6 +157,7 @@ def plan(**given):
     return read_plan(**{**fixed, **dict.fromkeys(OPTIONAL), **given})
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["", "rules", "uniform", "a\nb", 3])
 def test_an_invalid_name_of_the_policy_is_refused_before_the_training(name):
     with pytest.raises(TrainingError, match="name"):

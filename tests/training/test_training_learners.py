@@ -40,6 +40,7 @@ def rules(name: str, rows: int = 1000) -> dict[str, Any]:
     return {**small, "population": population, "sessions": {"interactions": 3, "break_hours": 24.0}}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("algorithm", "name"),
     [
