@@ -8,9 +8,9 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.5.1"
-# virtualenv is a dependency of nox. `nox --default-venv-backend uv`, as in `.ci/run`, installs in a tenth of the time.
+# With uv, if it is installed, as in `.ci/run`, installing takes a tenth of the time. virtualenv is a dependency of nox.
 # Sessions that install `.` without `-e` use pip: uv rebuilds it only after pyproject.toml has changed.
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
@@ -77,7 +77,7 @@ def tests(session: nox.Session) -> None:
 def tests_ci(session: nox.Session) -> None:
     """Run the slow tests, marked `ci`, that the session `tests` omits; `-- --part K/N` runs part K of N.
 
-    They take an hour on two cores. `.ci/run` runs one of eight parts, by the hash of the commit, so that successive
+    They take an hour on two cores. `.ci/run` runs one of sixteen parts, by the hash of the commit, so that successive
     commits run different parts.
     """
     session.install("-q", "-e", ".", *group("test"))
@@ -103,8 +103,8 @@ def interpreted(session: nox.Session) -> None:
     ones.
     """
     install_lowest(session)
-    is_part = bool(session.posargs) and "--part" not in session.posargs
-    threshold = ["--cov-fail-under=0"] if is_part else []  # a part of the tests cannot reach the threshold
+    # Without the slow tests of the other parts, coverage is about 92 %; selected tests cannot reach any threshold.
+    threshold = [f"--cov-fail-under={88 if '--part' in session.posargs else 0}"] if session.posargs else []
     session.run(
         *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", UNCOMPILED, *session.posargs),
         env={"NUMBA_DISABLE_JIT": "1"},

@@ -234,6 +234,7 @@ NEEDY = (
 """Changes of the example by which missing prerequisites slow the growth of memory."""
 
 
+@pytest.mark.ci
 @pytest.mark.heavy
 def test_parents_may_be_read_by_a_parameter(tmp_path: Path) -> None:
     """At 0, `item.unready` is 0 and no curriculum is needed; above 0, an LO with a parent is practised by less."""

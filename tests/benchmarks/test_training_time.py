@@ -180,6 +180,7 @@ def test_trainings_of_alsim_are_read_before_each_rollout_and_at_the_end(settings
     assert policies[-2].acting == policies[-1].acting and policies[-2].epsilon == policies[-1].epsilon
 
 
+@pytest.mark.ci
 def test_shares_of_alsim_are_parts_of_the_whole(monkeypatch):
     monkeypatch.setattr(by_alsim, "ROLLOUTS", 3)
     shares = by_alsim.shares(PPO(**SHORT), SMALL)

@@ -78,6 +78,7 @@ def test_a_test_is_administered_item_after_item(cat, tmp_path):
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.ci
 def test_with_json_on_stdout_the_dialog_is_on_stderr(cat, tmp_path):
     status, out, err = cat("--max-items", 3, "--json", "-", replies="101")
     assert status == 0

@@ -450,6 +450,7 @@ def test_audit_reports_the_keys_of_the_documentation(report):
     assert flagged == {*found["earns_without_teaching"]}
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("goal", "words"),

@@ -41,6 +41,7 @@ def test_json_on_stdout_is_all(run):
     assert status == 0 and json.loads(printed)["recovery"] is None
 
 
+@pytest.mark.ci
 def test_a_model_of_a_user(run, tmp_path, monkeypatch):
     (tmp_path / "own_model.py").write_text(
         "from alsim.models import skill_mean\n\ndef fit(log):\n    return skill_mean.fit(log)\n"

@@ -668,6 +668,7 @@ def test_observations_of_the_defaults_are_recomputed():
     assert bare.next_obs.tobytes() == stored.next_obs.tobytes()
 
 
+@pytest.mark.ci
 def test_observations_of_a_policy_in_python_are_recomputed(teachers, tmp_path):
     policy = teachers.Slow(str(tmp_path / "seen"))
     stored, bare = (generate_dataset(**RUN, policy=policy, store_observations=stores) for stores in (True, False))
@@ -740,6 +741,7 @@ def test_invalid_indices_are_an_error(tmp_path, what):
         _ = load_dataset(out).arrays
 
 
+@pytest.mark.ci
 def test_another_dynamics_is_an_error(tmp_path):
     out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     manifest = json.loads((out / "manifest.json").read_text())

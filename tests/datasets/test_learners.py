@@ -222,6 +222,7 @@ def test_results_by_row_of_the_population() -> None:
     json.dumps(summary(dataset), allow_nan=False)
 
 
+@pytest.mark.ci
 def test_a_row_that_does_not_exist_is_an_error() -> None:
     dataset = two_rows()
     dataset.manifest["config"]["population"] = [{"share": 0.5}, {"share": 0.5}]

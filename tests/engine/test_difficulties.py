@@ -59,6 +59,7 @@ def test_items_without_responses_keep_what_was_expected():
     assert (none.difficulty.tolist(), none.sd.tolist(), none.responses.tolist()) == ([0.5], [0.3], [0])
 
 
+@pytest.mark.ci
 def test_the_estimate_is_the_same_to_the_bit_in_any_batch():
     random = np.random.default_rng(5)
     _, weights = posteriors(random, 60)

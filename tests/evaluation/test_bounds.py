@@ -183,6 +183,7 @@ def check_policies(name: str, policies: tuple[str, ...], learners: int, **others
         assert (excess.mean(axis=0) <= FAR * error + 1e-6).all(), policy
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["standard"])
 def test_no_policy_exceeds_the_bound(name: str) -> None:
     check_policies(name, ("oracle", "video-weakest"), 40 if COMPILED else 4, num_los=5, max_episode_steps=20)
@@ -377,6 +378,7 @@ def test_limits_of_extreme_values() -> None:
     assert 0.635 < upper_limits(10_000, np.array([0.635]), np.array([0.0165**2]), 0.999)[0] < 0.637
 
 
+@pytest.mark.heavy
 def test_limits_cover_the_expectation() -> None:
     """2,000 samples of 50 bits with a probability: the limit at 90 % covers it in at least 90 % of them."""
     samples = 2000 if COMPILED else 10

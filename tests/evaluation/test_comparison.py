@@ -314,6 +314,7 @@ def test_results_do_not_depend_on_threads_parts_or_the_other_policies(small, mon
         assert (parts.courses[policy].ended == small.courses[policy].ended).all()
 
 
+@pytest.mark.heavy
 def test_a_policy_that_learns_across_learners_runs_in_its_rounds():
     config = SMALL | {"max_episode_steps": 5}
     name = "thompson:0.1:0.05:true"

@@ -59,7 +59,7 @@ def test_the_underestimated_group(judged):
 def test_models_of_memory_read_the_times_of_the_dataset(form, tmp_path):
     """The learners answer by recall: mean forecasts are those of the timed log, and near the answers."""
     config = {
-        "sessions": {"interactions": 10, "break_hours": 23.5},
+        "sessions": {"interactions": 10, "break_hours": 24.0},
         "dynamics": {"name": "fsrs", "frustration_rise": 0.0, "hard_rise": 0.0},
         "termination": {"mastery_threshold": 1.0},
         "irt": {"guessing_range": [0.0, 0.0]},

@@ -286,6 +286,7 @@ def test_the_result_does_not_depend_on_the_number_of_processes():
     assert one.to_dict() == two.to_dict()
 
 
+@pytest.mark.heavy
 def test_logs_are_the_same_in_any_order_and_by_target(monkeypatch):
     options = {"num_learners": 12, "logs": 3, "truth_learners": 20, "config": SHORT}
     together = certify(BEHAVIOUR, [NEAR, "softmax"], **options)

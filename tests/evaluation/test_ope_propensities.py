@@ -94,6 +94,7 @@ def test_estimates_approach_the_known_propensities():
     assert error < 0.25 * ((np.log(constant / true)) ** 2).mean()
 
 
+@pytest.mark.heavy
 def test_learners_are_predicted_without_their_own_rows():
     """The actions of a learner change the estimates of learners in other parts only."""
     x, taken, learners, _ = logged(rows=400)
@@ -127,6 +128,7 @@ def test_units_of_features_and_names_do_not_matter():
     np.testing.assert_array_equal(ope.estimate_propensities(constant, taken, learners).probability, plain)
 
 
+@pytest.mark.heavy
 def test_an_action_that_other_learners_never_take_has_the_floor():
     x, taken, learners, _ = logged(rows=100)
     taken[3] = 3
@@ -191,6 +193,7 @@ def table(seed=0, rows=ROWS, **options):
     return columns, odds[np.arange(rows), taken]
 
 
+@pytest.mark.heavy
 def test_a_table_without_propensities_has_estimated_ones_and_says_so():
     columns, _ = table()
     mapping = {"features": ["mood", "age"]}

@@ -496,6 +496,7 @@ def test_bad_lists_of_logs_are_refused_in_one_sentence():
             ope.JoinedLog(*arguments)
 
 
+@pytest.mark.heavy
 def test_datasets_of_several_policies_are_one_log():
     """The target is one of the policies, so its own episodes have the weight 1."""
     datasets = [alsim.generate_dataset(n, 2, policy=p, seed=5) for n, p in ((6, "uniform"), (8, "rules"))]

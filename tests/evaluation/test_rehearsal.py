@@ -95,6 +95,8 @@ def test_students_are_held_out_learners_under_the_policy_of_their_arm():
     ]
 
 
+@pytest.mark.heavy
+@pytest.mark.ci
 def test_classes_are_assigned_together():
     found = simulate(read_world(plan(unit="class", config=CLASSES), 1), 0, 4)
     blocks = found.arms.reshape(4, 12, 5)
@@ -168,6 +170,7 @@ def test_a_fixed_test_has_one_look_and_a_sequence_finds_at_any():
     assert found.decision_time is None or found.decision_time in found.ends
 
 
+@pytest.mark.heavy
 def test_the_report_has_the_keys_of_the_page():
     report = ex.rehearse(
         plan(guardrails={"give_up_rate": 0.02, "interactions": -1}, covariate="starting_mastery")

@@ -30,6 +30,7 @@ def small():
     return audit(SOME, learners=60, seed=2, config=SMALL)
 
 
+@pytest.mark.heavy
 def test_progress_counts_the_best_policy_under_longer_limits():
     calls = []
     audit(["rules"], goal=1.0, learners=20, config=SMALL, progress=lambda label, done: calls.append((label, done)))
@@ -42,10 +43,12 @@ def test_progress_counts_the_best_policy_under_longer_limits():
 # ── the report ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 def test_uniform_is_always_included(small):
     assert [*small.to_dict()["policies"]] == [*SOME, "uniform"]
 
 
+@pytest.mark.heavy
 def test_the_rank_correlation_is_that_of_scipy_over_the_means(small):
     policies = small.to_dict()["policies"].values()
     returns, learning = ([one[key]["mean"] for one in policies] for key in ("return", "learning"))
@@ -55,6 +58,7 @@ def test_the_rank_correlation_is_that_of_scipy_over_the_means(small):
     assert found["ci"][0] <= found["value"] <= found["ci"][1]
 
 
+@pytest.mark.heavy
 def test_earning_without_teaching_is_by_intervals(small):
     report = small.to_dict()
     uniform = small.outcomes["uniform"].values
@@ -147,6 +151,7 @@ def test_one_learner_has_no_interval_that_makes_a_goal_feasible():
     assert goal_of_one(one["best_mastery"] + 0.01)["feasible"] is False
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted  # kernels of its own
 def test_a_goal_that_is_reached_and_forgotten_was_reached_within_the_limit():
     """All outcomes are known at the start with probability .9, and only forgotten later."""
@@ -163,6 +168,7 @@ def test_the_label_of_the_baseline_is_reserved():
         audit({"uniform": "rules", "other": "uniform"}, learners=2, config=SMALL)
 
 
+@pytest.mark.heavy
 def test_the_goal_is_the_mastery_threshold_by_default(small):
     assert small.to_dict()["goal"]["mastery"] == 0.8
     assert small.goal == 0.8
@@ -187,6 +193,7 @@ def test_the_default_reward_and_goal_are_audited_as_documented():
     assert report["rank_correlation"]["ci"][1] < 0
 
 
+@pytest.mark.heavy
 def test_all_policies_without_arguments_are_audited_by_default(monkeypatch):
     names = reward_audit.without_arguments()
     assert {"uniform", "rules", "oracle", "bkt"} <= {*names} <= {*POLICIES}

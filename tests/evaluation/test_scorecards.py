@@ -129,6 +129,7 @@ def test_the_canary_of_an_honest_model_is_calibrated():
 # ── logs with their truth ────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.heavy
 def test_the_truth_belongs_to_the_answers():
     """The chances of the constant learners follow from ability and items by the formula of the 3PL."""
     truth = simulate(CONSTANT, 60, 0)
@@ -143,6 +144,7 @@ def test_the_truth_belongs_to_the_answers():
     assert len(fitted.log) + len(held.log) == len(truth.log) == len(truth.chance)
 
 
+@pytest.mark.heavy
 def test_mastery_of_the_bkt_learners_decides_on_answers():
     truth = simulate(BKT, 30, 0)
     assert np.array_equal(truth.chance, np.where(truth.mastery == 1, np.float32(0.9), np.float32(0.2)))
@@ -208,6 +210,7 @@ def test_baselines_meet_all_learners_and_have_no_recovery():
     assert found != scorecard("skill-mean", num_learners=40, logs=1, seed=4).to_dict()
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_models_of_memory_meet_learners_who_forget():
     """60 learners, 1 log, seed 0: the weights are within 4 stated errors, and forecasts near those of the oracle."""
@@ -226,6 +229,7 @@ def test_models_of_memory_meet_learners_who_forget():
     assert same.to_dict()["auc"] == other.to_dict()["auc"]
 
 
+@pytest.mark.heavy
 def test_answers_of_learners_who_forget_are_recall():
     for world in (HALF_LIFE, FSRS):
         truth = simulate(world, 20, 0)

@@ -231,6 +231,7 @@ def test_a_log_passes_the_same_transitions_as_the_rollout():
     assert policy.trace == again.trace
 
 
+@pytest.mark.ci
 @pytest.mark.heavy
 def test_workers_and_threads_give_the_same_bits(tmp_path):
     logs = [

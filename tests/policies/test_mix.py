@@ -121,6 +121,7 @@ COMPOSED = [
 ]
 
 
+@pytest.mark.ci
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", COMPOSED)
 def test_a_copy_and_a_pickle_teach_the_same(name):

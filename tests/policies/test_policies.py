@@ -794,6 +794,7 @@ def test_compiled_and_called_from_python_give_the_same_bits(policy, observation,
     assert compared == 34
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("number", "odds"), [(27, 1), (-1, 1), (0, 0), (0, 1.5), (0, np.nan), (0, -1)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_invalid_choices_of_a_rule_are_refused(number, odds, threads, monkeypatch):

@@ -67,6 +67,7 @@ def test_an_interrupted_training_with_a_population_gives_the_same_bits(
     assert resumed.evaluation["policies"] == whole.evaluation["policies"]
 
 
+@pytest.mark.heavy
 @pytest.mark.interpreted
 def test_a_training_depends_on_the_population(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"hyperparameters": QUICK, "eval_every": 128}

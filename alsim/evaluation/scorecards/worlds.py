@@ -60,7 +60,7 @@ DAILY: Mapping[str, Any] = {
     "num_los": 10,
     "num_questions_per_lo": 3,
     "max_episode_steps": 200,
-    "sessions": {"interactions": 10, "break_hours": 23.5},
+    "sessions": {"interactions": 10, "break_hours": 24.0},
     "content": {"effectiveness_by_modality": dict.fromkeys(MODALITIES, [0.15, 0.15])},
     "irt": {"guessing_range": [0.0, 0.0]},
     "termination": {"mastery_threshold": 1.0, "max_frustration": 1.0},
