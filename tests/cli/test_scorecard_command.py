@@ -66,6 +66,7 @@ def test_invalid_input_is_one_sentence(run, arguments, message):
     assert status == 2 and printed == "" and message in error and error.count("\n") == 1
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "name, message",
     [

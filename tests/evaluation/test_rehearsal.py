@@ -227,6 +227,7 @@ def test_bad_plans_are_refused_in_one_sentence(changes, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_experiments_without_two_classes_in_an_arm_are_left_out():
     """Eight classes: 100 experiments, of which 1 to 20 have no test (binomial, false alarms below .02)."""

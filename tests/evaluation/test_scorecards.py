@@ -229,6 +229,7 @@ def test_models_of_memory_meet_learners_who_forget():
     assert same.to_dict()["auc"] == other.to_dict()["auc"]
 
 
+@pytest.mark.ci
 @pytest.mark.heavy
 def test_answers_of_learners_who_forget_are_recall():
     for world in (HALF_LIFE, FSRS):
